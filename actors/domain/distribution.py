@@ -1,0 +1,73 @@
+"""What a model says about a match: the joint distribution of the goals still to come in regular time."""
+
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from actors.domain.events import Score
+
+FloatArray = NDArray[np.float64]
+MAX_REMAINING = 10  # goals still to come per side; the mass beyond is folded into the last cell
+
+
+class ForecastInputs(Struct, frozen=True, kw_only=True):
+    """Everything the odds-anchored model sees; a pure function of the log. Missing is None, never zero.
+
+    `clock_ms` counts from the start of `period`; (0, 0) is before kick-off, the half-time break is (2, 0), and from
+    (3, 0) on regular time is over. Goals are those of regular time. Prices are decimal, the last before kick-off.
+    """
+
+    league: str | None = None
+    home_team: str | None = None  # rating keys
+    away_team: str | None = None
+    period: int = 0
+    clock_ms: int = 0
+    home_goals: int = 0
+    away_goals: int = 0
+    home_reds: int = 0  # players sent off while on the pitch
+    away_reds: int = 0
+    anchor_1x2: tuple[float, float, float] | None = None
+    anchor_over_under: tuple[float, float, float] | None = None  # line, over, under
+
+    @property
+    def is_over(self) -> bool:
+        """Whether regular time has ended."""
+        return self.period >= 3
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """What bit-identity is promised for."""
+
+    torch: str
+    cpu_capability: str
+
+
+class ScoreDistribution(Struct, frozen=True, kw_only=True):
+    """Joint distribution of the remaining goals of regular time, beside the score as it stands."""
+
+    score: Score
+    remaining: FloatArray  # (MAX_REMAINING + 1, MAX_REMAINING + 1), home goals down, away across; sums to 1
+    next_home: float  # next goal of regular time is home's; with next_away and remaining[0, 0] sums to 1
+    next_away: float
+
+
+class Prediction(Struct, frozen=True, kw_only=True):
+    """One answer of a forecaster. `basis` says what the scoring rates rest on: prices, ratings or league."""
+
+    distribution: ScoreDistribution
+    model_version: str
+    basis: str
+    home_rate: float  # expected goals of the whole match at its start, as implied by the basis
+    away_rate: float
+    runtime: Runtime
+
+
+class Forecaster(Protocol):
+    """Turns inputs into score distributions. Never learns, never mutates, whatever else is in the batch."""
+
+    @property
+    def model_version(self) -> str: ...
+
+    def predict(self, inputs: "list[ForecastInputs]") -> list[Prediction]: ...
