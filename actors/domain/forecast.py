@@ -10,8 +10,8 @@ from msgspec import Struct
 from actors.domain.distribution import ForecastInputs, Runtime
 from actors.domain.events import Clock, Score
 from actors.domain.markets import Markets
+from actors.domain.summary import Phase
 
-Phase = Literal["scheduled", "live", "break", "finished", "postponed", "abandoned"]
 Status = Literal["OK", "MODEL_FALLBACK", "VAR_REVIEW", "GAP"]  # from best to worst
 STATUSES: tuple[Status, ...] = ("OK", "MODEL_FALLBACK", "VAR_REVIEW", "GAP")
 GENESIS = "0" * 64  # what the first row of a match is chained to

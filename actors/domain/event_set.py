@@ -1,0 +1,93 @@
+"""The versioned events of a match: an immutable set in which the newest version of each event id counts."""
+
+from collections.abc import Iterable, Iterator
+from typing import Self
+from zlib import crc32
+
+from msgspec import Struct
+
+from actors.domain.events import BallEvent, Clock, Identifier, Incident
+
+_BUCKETS = 64  # a match has about 1,700 events: one update copies 64 pointers and some 30 entries, not 1,700
+
+
+class StoredEvent(Struct, frozen=True, array_like=True):
+    """The newest known version of one event; no payload means that it was taken back."""
+
+    event_id: Identifier
+    version: int
+    provider: Identifier
+    seq: int  # the provider's, of the record that brought this version
+    clock: Clock
+    payload: Incident | None
+
+    @property
+    def place(self) -> tuple[int, int, int, str]:
+        """Where it stands in the match; ties in the clock are broken as the provider sent them."""
+        return self.clock.period, self.clock.ms, self.seq, self.event_id
+
+
+class EventSet:
+    """Immutable; `with_event` shares all it can with the set it came from."""
+
+    __slots__ = ("_buckets", "decisive")
+
+    def __init__(self, buckets: tuple[dict[str, StoredEvent], ...], decisive: tuple[StoredEvent, ...]) -> None:
+        self._buckets = buckets
+        self.decisive = decisive  # everything that is neither a ball event nor taken back, by place
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the set without events."""
+        return cls(({},) * _BUCKETS, ())
+
+    @classmethod
+    def of(cls, events: Iterable[StoredEvent]) -> Self:
+        """Build a set from distinct events."""
+        buckets: list[dict[str, StoredEvent]] = [{} for _ in range(_BUCKETS)]
+        decisive = []
+        for event in events:
+            buckets[_bucket(event.event_id)][event.event_id] = event
+            if _is_decisive(event):
+                decisive.append(event)
+        return cls(tuple(buckets), _by_place(decisive))
+
+    def get(self, event_id: str) -> StoredEvent | None:
+        """Return the newest version of an event, taken back or not."""
+        return self._buckets[_bucket(event_id)].get(event_id)
+
+    def with_event(self, event: StoredEvent) -> Self:
+        """Return the set with `event` in place of any older version of it."""
+        index = _bucket(event.event_id)
+        bucket = self._buckets[index]
+        old = bucket.get(event.event_id)
+        buckets = (*self._buckets[:index], {**bucket, event.event_id: event}, *self._buckets[index + 1 :])
+        if not _is_decisive(event) and (old is None or not _is_decisive(old)):
+            return type(self)(buckets, self.decisive)
+        others = [other for other in self.decisive if other.event_id != event.event_id]
+        return type(self)(buckets, _by_place([*others, event] if _is_decisive(event) else others))
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        """Yield all events, taken back or not, by id: the same order however they came."""
+        return iter(sorted((e for bucket in self._buckets for e in bucket.values()), key=lambda e: e.event_id))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EventSet) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        raise TypeError("an EventSet is hashed by state_hash")
+
+
+def _bucket(event_id: str) -> int:
+    return crc32(event_id.encode()) % _BUCKETS  # not hash(): that differs between processes
+
+
+def _is_decisive(event: StoredEvent) -> bool:
+    return event.payload is not None and not isinstance(event.payload, BallEvent)
+
+
+def _by_place(events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:
+    return tuple(sorted(events, key=lambda event: event.place))

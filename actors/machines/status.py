@@ -1,0 +1,70 @@
+"""What may be said of a match: its logged status with all reasons, and what a reader would see change."""
+
+from actors.domain.forecast import Status, worst
+from actors.domain.match import Book, MatchState, Sequence
+from actors.domain.summary import Summary
+
+_UNSEEN = Sequence()
+
+
+def feed_status(state: MatchState) -> tuple[Status, tuple[str, ...]]:
+    """Return the worst status that the feed allows, and every reason for it or beside it."""
+    gaps, reviews = gap_reasons(state), state.summary.reviews
+    found: list[Status] = [*(["GAP"] if gaps else []), *(["VAR_REVIEW"] if reviews else [])]  # type: ignore[list-item]
+    return worst(found), (*gaps, *(f"review:{about}" for about in reviews), *_odds_reasons(state))
+
+
+def gap_reasons(state: MatchState) -> tuple[str, ...]:
+    """Say why score, cards or clock may be wrong; empty if they can be trusted."""
+    believed, summary = state.believed, state.summary
+    sequences = [state.sequences.get(p, _UNSEEN) for p in {believed.events, believed.clock} if p]
+    checks = {
+        "records_missing": any(s.missing for s in sequences),
+        "records_lost": any(s.is_lost for s in sequences),
+        "score_mismatch": _score_mismatch(state),
+        "period_skipped": _period_skipped(summary),
+        "no_score_provider": believed.events is None and summary.phase not in ("scheduled", "postponed"),
+    }
+    return tuple(reason for reason, holds in checks.items() if holds)
+
+
+def visible(state: MatchState) -> tuple[object, ...]:
+    """Return all that a forecast shows or rests on, but for the clock: if it differs, a new forecast is due."""
+    summary, book = state.summary, state.books.get("1x2")
+    return (
+        summary.phase,
+        summary.period,
+        summary.score,
+        summary.regular,
+        summary.extra_time,
+        summary.shoot_out,
+        summary.yellow,
+        summary.sent_off,
+        summary.off_pitch,
+        feed_status(state),
+        _shown(book),
+        _shown(state.anchors.get("1x2")),
+        tuple(_shown(anchor) for key, anchor in sorted(state.anchors.items()) if key.startswith("over_under")),
+    )
+
+
+def _shown(book: Book | None) -> tuple[object, ...] | None:
+    if book is None:
+        return None
+    return book.provider, book.bookmaker, book.prices, book.line, book.suspended, book.in_play
+
+
+def _score_mismatch(state: MatchState) -> bool:
+    stated = state.stated
+    return stated is not None and stated.seq >= state.scored_seq and stated.score != state.summary.score
+
+
+def _period_skipped(summary: Summary) -> bool:
+    """Say whether a period began and one before it did not; extra time may be left out, as cups do."""
+    started = summary.periods_started
+    return (2 in started and 1 not in started) or (bool(started) and started[-1] > 2 and 2 not in started)
+
+
+def _odds_reasons(state: MatchState) -> tuple[str, ...]:
+    broken = any(not state.sequences.get(provider, _UNSEEN).is_whole for provider in state.believed.odds)
+    return ("odds_records_missing",) if broken else ()
