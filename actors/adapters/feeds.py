@@ -12,7 +12,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -35,6 +35,7 @@ from actors.domain.fixtures import Fixture
 
 KICK_OFF_MS = 5_000  # line-ups and first odds come before it
 BREAK_MS = 60_000  # half-time, and the pauses around extra time and before a shoot-out, shortened for playing
+UNKNOWN_KICK_OFF = datetime(1970, 1, 1, tzinfo=UTC)  # of a file that does not say when its match was played
 HEAD_BYTES = 64 * 1024
 MAX_FILE_BYTES = 1 << 30  # unpacked; the largest match file of any provider seen is 40 MB
 A_MATCH_FILE = "a match file of wyscout, statsbomb, betfair or a provider that kloppy reads"

@@ -19,10 +19,11 @@ class Team(Struct, frozen=True, kw_only=True):
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """The partition of `feed.v1` and `forecasts.v1` that a match uses, from which feed offset on."""
+    """The partition of `feed.v1` and `forecasts.v1` that a match uses, from which offsets on."""
 
     partition: Annotated[int, Meta(ge=0)]
-    start_offset: Annotated[int, Meta(ge=0)]
+    start_offset: Annotated[int, Meta(ge=0)]  # of feed.v1
+    forecasts_from: Annotated[int, Meta(ge=0)] = 0  # of forecasts.v1
     shared: bool = False
 
 

@@ -26,7 +26,7 @@ from actors.machines.status import visible
 
 FORECAST_EVERY_MS = 5_000  # of match time, while nothing else moves the numbers
 _HARMLESS = ("ball", "odds", "tick")  # a record of these kinds changes neither score nor cards nor phase
-_NOT_OURS = ("unknown_provider", "wrong_key")  # says nothing about this match
+_NOT_OURS = ("unknown_provider", "wrong_key", "wrong_partition")  # says nothing about this match
 _TEAM = 11
 
 
@@ -56,12 +56,21 @@ Effect = Reforecast | DeadLetter
 
 def step(state: MatchState, entry: Entry) -> tuple[MatchState, tuple[Effect, ...]]:
     """Apply one log record; one that was applied before, by offset, changes nothing."""
+    state, _, effects = step_decoded(state, entry)
+    return state, effects
+
+
+def step_decoded(state: MatchState, entry: Entry) -> tuple[MatchState, FeedRecord | None, tuple[Effect, ...]]:
+    """Apply one log record as `step` does; return beside it what was read (None if that was refused or not needed)."""
     if entry.offset <= state.offset:
-        return state, ()
+        return state, None, ()
     try:
-        return step_record(state, entry.offset, decode_record(entry.key, entry.value))
+        record = decode_record(entry.key, entry.value)
+        after, effects = step_record(state, entry.offset, record)
     except RecordRejected as rejection:
-        return _refuse(state, entry.offset, rejection)
+        after, effects = _refuse(state, entry.offset, rejection)
+        return after, None, effects
+    return after, record, effects
 
 
 def step_record(state: MatchState, offset: int, record: FeedRecord) -> tuple[MatchState, tuple[Effect, ...]]:
@@ -106,6 +115,8 @@ def _passed_a_multiple(before: MatchState, after: MatchState) -> bool:
 def _check(state: MatchState, record: FeedRecord) -> None:
     """Refuse what cannot be about this match, whatever else is known."""
     believed, payload = state.believed, record.payload
+    if record.match_id != state.match_id:
+        raise _rejected(record, "wrong_partition", f"{record.match_id!r} on the partition of {state.match_id!r}")
     if record.provider not in (believed.events, believed.clock, *believed.odds):
         raise _rejected(record, "unknown_provider", f"{record.provider!r} is not believed for anything here")
     match payload:

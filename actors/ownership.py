@@ -1,0 +1,62 @@
+"""Taking over a match: the epoch is claimed in the log, so that of two claims every reader sees the same one win."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from actors.domain.errors import StoreUnavailable
+from actors.domain.fixtures import Lease
+from actors.domain.forecast import EpochOpen, Published, decode_published, encode_published
+from actors.domain.ports import FORECASTS, EventLog, LogRecord, NewRecord
+from actors.domain.published import NOTHING, Accepted, accept
+
+_READ_BATCH = 1_000
+_CLAIMS = 20  # as many owners may race for one match before the last of them gives up
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """An epoch that is ours, and what was published of the match before it."""
+
+    epoch: int
+    published: Accepted
+    next_offset: int  # of the match's partition of forecasts.v1
+
+
+def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
+    """Append an epoch-open marker and read up to it; repeat with a higher epoch if another owner's came first.
+
+    Raises:
+        StoreUnavailable: The log does not answer, or others keep claiming the match.
+    """
+    published, position = NOTHING, lease.forecasts_from
+    for _ in range(_CLAIMS):
+        end = log.end_offsets(FORECASTS).get(lease.partition, 0)
+        published, position = _read_to(log, match_id, lease.partition, published, position, end)
+        marker = EpochOpen(match_id=match_id, epoch=published.epoch + 1, owner=owner)
+        record = NewRecord(key=match_id, value=encode_published(marker))
+        [offset] = log.append(FORECASTS, lease.partition, [record])
+        published, position = _read_to(log, match_id, lease.partition, published, position, offset + 1)
+        if (published.epoch, published.owner) == (marker.epoch, owner):
+            return Claim(epoch=marker.epoch, published=published, next_offset=position)
+    raise StoreUnavailable(FORECASTS, f"claiming {match_id}", f"lost {_CLAIMS} races in a row")
+
+
+def published_of(records: list[LogRecord], match_id: str) -> Iterator[Published]:
+    """Decode the records of one match among those of its partition."""
+    for record in records:
+        if record.key == match_id and record.value:
+            yield decode_published(record.value)
+
+
+def _read_to(
+    log: EventLog, match_id: str, partition: int, published: Accepted, position: int, end: int
+) -> tuple[Accepted, int]:
+    while position < end:
+        records = log.read(FORECASTS, {partition: position}, _READ_BATCH, wait_s=1.0)
+        if not records:
+            raise StoreUnavailable(FORECASTS, f"reading {partition} up to {end}", f"nothing behind {position}")
+        records = [record for record in records if record.offset < end]
+        for record in published_of(records, match_id):
+            published, _ = accept(published, record)
+        position = records[-1].offset + 1 if records else end
+    return published, position
