@@ -2,27 +2,10 @@
 
 import logging
 
-from msgspec import Struct
-
 from actors.domain.errors import NoModel
+from actors.domain.models import CommittedModel, ReplicaModel
 
 logger = logging.getLogger("touchline.models")
-
-
-class CommittedModel(Struct, frozen=True, kw_only=True):
-    """The one version that may answer, and where its files are."""
-
-    version: str
-    folder: str
-    epoch: int
-
-
-class ReplicaModel(Struct, frozen=True, kw_only=True):
-    """What one replica serves, after it loaded and verified it."""
-
-    replica: str
-    version: str
-    weights_sha256: str
 
 
 class ModelRegistry:

@@ -1,0 +1,57 @@
+# make run | test | lint | bench | clean. Each does all set-up it needs; the second time that takes no time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PROFILE ?= embedded
+DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
+STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
+PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
+CODE := actors serve_app training conf cluster bench tests
+
+export TOUCHLINE_DATA ?= $(abspath $(DATA))
+export RAY_USAGE_STATS_ENABLED := 0
+export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
+
+.PHONY: help run test lint bench clean setup browser
+
+help:
+	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
+	@echo "make test   set up and run all checks and tests"
+	@echo "make lint   ruff, mypy, architecture test"
+	@echo "make bench  one JSON line per bench"
+	@echo "make clean  remove the virtual environment and caches; the data folder stays"
+
+run: setup
+	@exec $(PY) -m cluster.launch profile=$(PROFILE) data.root=$(DATA) $(ARGS)
+
+test: setup browser lint
+	$(PY) -m pytest $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+	$(VENV)/bin/mypy
+	$(PY) -m pytest tests/unit/test_architecture.py
+
+bench: setup
+	@$(PY) -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt
+	@test -n "$(PYTHON)" || { echo "Touchline needs Python 3.11 (python3.11 with its venv module); none was found on the PATH" >&2; exit 2; }
+	@echo "Setting up: virtual environment and pinned packages (about 7 GB and three minutes the first time)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "python3.11 has no venv module: install the package python3.11-venv" >&2; exit 2; }
+	@set -o pipefail; $(PY) -m pip install --disable-pip-version-check -r requirements.txt | grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-110
+	@rm -f $(VENV)/installed-* && touch $@
+	@echo "Set up."
+
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 || { echo "the browser test needs Debian's chromium: apt-get install chromium" >&2; exit 2; }; \
+	  echo "Setting up: chromium for the browser test"; apt-get -q update >/dev/null && apt-get -q install -y --no-install-recommends chromium >/dev/null; }
