@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from actors.adapters.feeds import UNKNOWN_KICK_OFF, MatchFeed, describe, read_bytes
 from actors.adapters.wyscout_codes import DETAIL_CODES, KIND_CODES, PERIODS
-from actors.adapters.wyscout_match import Sheet, SheetTeam, WyscoutEvent, feed_builder
+from actors.adapters.wyscout_match import Sheet, SheetTeam, WyscoutEvent, feed_builder, percent
 from actors.domain.errors import NotAMatch
 from actors.domain.events import Side
 
@@ -136,15 +136,6 @@ def _normalise(raw: _RawEvent, side: Side) -> WyscoutEvent:
         end_x=percent(end.x),
         end_y=percent(end.y),
     )
-
-
-def percent(value: float | None) -> float | None:
-    """Return a coordinate: None below zero (Wyscout's -1 means none), at most 100.
-
-    >>> percent(-1), percent(49), percent(101)
-    (None, 49.0, 100.0)
-    """
-    return None if value is None or value < 0 else min(float(value), 100.0)
 
 
 def _team_name(teams: Mapping[str, Any], team_id: int) -> str:

@@ -129,9 +129,18 @@ class WyscoutEvent(NamedTuple):
         return Clock(self.period, self.ms)
 
 
-def feed_builder(events: Sequence[WyscoutEvent], sheet: Sheet, names: Mapping[int, str]) -> FeedBuilder:
-    """Return a builder that holds the whole match: line-ups, events, substitutions and phases."""
-    builder = FeedBuilder(fixture_of(sheet), PROVIDER)
+def feed_builder(
+    events: Sequence[WyscoutEvent], sheet: Sheet, names: Mapping[int, str], fixture: Fixture | None = None
+) -> FeedBuilder:
+    """Return a builder that holds the whole match: line-ups, events, substitutions and phases.
+
+    Args:
+        events: At least one, in order.
+        sheet: What the events leave out.
+        names: Player names by id, for those who are not on the sheet.
+        fixture: Instead of the sheet's own.
+    """
+    builder = FeedBuilder(fixture or fixture_of(sheet), PROVIDER)
     names = {**names, **{p.player_id: p.name for p in (*sheet.home_players, *sheet.away_players) if p.name}}
     if sheet.home_players or sheet.away_players:
         builder.before(LINEUPS_AT_MS, "lineups", _lineups(sheet))
@@ -157,6 +166,15 @@ def fixture_of(sheet: Sheet) -> Fixture:
         provider_ids={PROVIDER: str(sheet.match_id)},
         believed=Believed(events=PROVIDER, clock=PROVIDER),
     )
+
+
+def percent(value: float | None) -> float | None:
+    """Return a coordinate: None below zero (Wyscout's -1 means none), at most 100.
+
+    >>> percent(-1), percent(49), percent(101)
+    (None, 49.0, 100.0)
+    """
+    return None if value is None or value < 0 else min(float(value), 100.0)
 
 
 def scoring_events(events: Sequence[WyscoutEvent]) -> dict[int, Literal["goal", "own_goal"]]:
