@@ -43,7 +43,8 @@ class EventLog(Protocol):
         """Read at least one record from the given {partition: next offset}, or nothing after `wait_s`.
 
         Blocks rather than being polled; returns as soon as there is a record. In order within each partition; a busy
-        partition does not starve the others for ever. Raises OffsetOutOfRange where retention removed the offset.
+        partition does not starve the others for ever. Raises OffsetOutOfRange where retention removed the offset, or
+        where it lies behind the end: the position is from another log. Raises SetupError for an unknown partition.
         """
         ...
 
@@ -176,7 +177,11 @@ class LiveView(Protocol):
     """Latest forecast per match and a bounded tail of the log for resuming; can be rebuilt from the log at any time."""
 
     def put(self, entry: ViewEntry) -> bool:
-        """Take an entry unless it is not above the newest (epoch, seq) of its match; say whether it was taken."""
+        """Take an entry unless its epoch is below the newest met, or its seq not above the last; say which it was.
+
+        Both bounds are the match's own. An entry that is refused for its seq still raises the newest epoch. Entries of
+        a partition come in the log's order.
+        """
         ...
 
     def latest(self, match_id: str) -> ViewEntry | None: ...
@@ -184,7 +189,9 @@ class LiveView(Protocol):
     def matches(self) -> list[str]: ...
 
     def tail(self, partition: int, after_offset: int) -> list[ViewEntry] | None:
-        """Return the kept entries of a partition behind `after_offset`, or None if some may be missing."""
+        """Return the taken entries of a partition behind `after_offset` in order, or None if some may be missing."""
         ...
 
-    def forget(self, match_id: str) -> None: ...
+    def forget(self, match_id: str) -> None:
+        """Drop a match and its bounds; what its partition's tail holds stays there for those who resume."""
+        ...
