@@ -3,7 +3,7 @@ import { h, s } from "./dom.js";
 import { minute, percent, scoreText } from "./format.js";
 
 const SIDES = ["home", "draw", "away"];
-const TOP = 44; // lanes of home and away incidents
+const TOP = 50; // lanes of home and away incidents
 const BOTTOM = 24;
 const LEFT = 40;
 const BREAK = 4; // minutes of paper between the halves

@@ -40,6 +40,8 @@ export function minute({ period, ms, label }) {
 }
 
 const WHEN = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+export const clockTime = (at) => TIME.format(performance.timeOrigin + at);
 export const when = (iso) => (iso ? WHEN.format(new Date(iso)) : "");
 
 export function phaseName(m) {

@@ -1,7 +1,7 @@
 // The page: which view, when to draw, and what the keyboard does.
 import { matches } from "./api.js";
 import { morph } from "./dom.js";
-import { age, scoreText } from "./format.js";
+import { age, clockTime, scoreText } from "./format.js";
 import { listView } from "./list.js";
 import { MatchPage, matchView } from "./match.js";
 import { State } from "./state.js";
@@ -33,13 +33,14 @@ function changed() {
   drawing = true;
 }
 
+// Its text stays the same while the state does, so that a screen reader says it once.
 function banner() {
   const { link } = state;
   const now = performance.now();
   const back = link.backAt !== null && now - link.backAt < BACK_SHOWN_MS;
   const [text, tone] = link.heardAt === null ? ["Waiting for the server.", "warn"]
-    : link.lostAt !== null ? [`Connection lost ${age((now - link.lostAt) / 1000)} ago. These numbers are old: do not trade on them. Trying again.`, "bad"]
-    : state.silent ? [`No heartbeat for ${age((now - link.heardAt) / 1000)}. These numbers are old: do not trade on them.`, "bad"]
+    : link.lostAt !== null ? [`Connection lost at ${clockTime(link.lostAt)}. These numbers are old: do not trade on them. Trying again.`, "bad"]
+    : state.silent ? [`No heartbeat since ${clockTime(link.heardAt)}. These numbers are old: do not trade on them.`, "bad"]
     : back ? [`Connection is back after ${age(link.goneMs / 1000)}; ${link.anew ? "all numbers were loaded anew" : "it went on where it stopped"}.`, "good"]
     : ["", ""];
   const at = element("banner");
@@ -66,7 +67,7 @@ async function refresh() {
 
 function message(kind, data) {
   state.heard();
-  if (kind === "resync") state.link.anew = true;
+  if (kind === "resync" || kind === "image") state.link.anew = true;
   const known = state.matches.has(data.match_id);
   if (kind === "image") state.image(data);
   const used = kind === "delta" ? state.delta(data) : true;

@@ -8,6 +8,7 @@ import { ageOf, edgeOf, freshness, goalNow, isLive, isOver, oneXTwo, priceAge, w
 
 const LINES_SHOWN = 6;
 const SCORES_SHOWN = 8;
+const seconds = (x) => (x === null ? "unknown" : `${x.toFixed(1)} s`);
 
 // What the page holds of the match in view beside its newest forecast.
 export class MatchPage {
@@ -76,7 +77,7 @@ function provenance(m, page, silent) {
   const verdict = page.verdict;
   return h("section", { class: "box" }, h("h2", {}, "This number"), h("dl", {},
     fact("Status", m.status ?? "–", m.reasons?.length ? ` (${m.reasons.join(", ")})` : ""),
-    f && !isOver(m) && fact("Freshness", freshness(m, silent), h("span", { class: "muted" }, ` feed silent ${f.feed_silent_s.toFixed(1)} s, own lag ${f.own_lag_s.toFixed(1)} s`)),
+    f && !isOver(m) && fact("Freshness", freshness(m, silent), h("span", { class: "muted" }, ` feed silent ${seconds(f.feed_silent_s)}, own lag ${seconds(f.own_lag_s)}`)),
     fact("Age", h("span", { id: "age" }, age(ageOf(m)))),
     price && fact("Price", `${price.prices.join(" / ")} ${price.bookmaker || price.provider}, ${age(priceAge(m))} old, `,
       h("span", { title: price.method }, `overround ${(price.overround * 100).toFixed(1)}% removed (${price.method}) `), priceBadges(m)),
