@@ -119,6 +119,17 @@ class NoModel(ForecastingError, Transient):
         return f"no model: {self.detail}"
 
 
+class ForecasterUnavailable(ForecastingError, Transient):
+    """No replica of the forecaster answered in time."""
+
+    def __init__(self, waited_s: float, cause: str) -> None:
+        super().__init__(waited_s, cause)
+        self.waited_s, self.cause = waited_s, cause
+
+    def __str__(self) -> str:
+        return f"the forecaster did not answer within {self.waited_s:g} s ({self.cause})"
+
+
 class ModelRejected(ForecastingError):
     """Model files that must not be served: wrong hash, shape, values or format."""
 
