@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from actors.domain.distribution import MAX_REMAINING, ForecastInputs, Prediction, Runtime, ScoreDistribution
+from actors.domain.distribution import MAX_REMAINING, FloatArray, ForecastInputs, Prediction, Runtime, ScoreDistribution
 from actors.domain.errors import StoreUnavailable
 from actors.domain.events import Score
 from actors.domain.ports import LogRecord, MatchSnapshot, NewRecord
@@ -128,7 +128,7 @@ def _predict(row: ForecastInputs) -> Prediction:
     )
 
 
-def _poisson(rate: float) -> np.ndarray:
+def _poisson(rate: float) -> FloatArray:
     terms = [np.exp(-rate)]
     for k in range(1, MAX_REMAINING + 1):
         terms.append(terms[-1] * rate / k)
