@@ -2,8 +2,8 @@
 
 The event list names neither the match nor the home team nor a date. The match id is the number in the file's name;
 home is the team of the first "Starting XI" (which is how StatsBomb writes its files) unless a matches file says
-otherwise; a kick-off that nobody says is 1970. Clocks are per period. Coordinates are 120 x 80 yards and already those
-of the acting team, which attacks x = 120.
+otherwise; a kick-off that nobody says is UNKNOWN_KICK_OFF. Clocks are per period. Coordinates are 120 x 80 yards and
+already those of the acting team, which attacks x = 120.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from actors.adapters.feeds import FeedBuilder, MatchFeed, describe, read_bytes
+from actors.adapters.feeds import UNKNOWN_KICK_OFF, FeedBuilder, MatchFeed, describe, read_bytes
 from actors.domain.errors import NotAMatch
 from actors.domain.events import (
     BallEvent,
@@ -36,7 +36,6 @@ from actors.domain.fixtures import Believed, Fixture, Team
 PROVIDER = "statsbomb"
 EXPECTED = "a StatsBomb event list (a JSON list of events with id, period, timestamp, type and team)"
 EXPECTED_META = "a StatsBomb matches file or line-ups file of this match"
-UNKNOWN_KICK_OFF = datetime(1970, 1, 1, tzinfo=UTC)
 LENGTH, WIDTH = 120.0, 80.0
 SHOOT_OUT = 5
 
