@@ -1,0 +1,262 @@
+"""Starts Touchline: `python -m cluster.launch` (options as in conf/, such as `replay.speed=1`). `make run` calls it."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from conf.run import run
+from conf.schema import Config
+from rich.console import Console
+
+from actors.domain.errors import ForecastingError, SetupError
+from cluster.processes import end_children, need_port, only_one, reap, remember_children
+
+logger = logging.getLogger("touchline.launch")
+console = Console(highlight=False, soft_wrap=True)
+
+_STOP_WITHIN_S = 12.0  # then what is left is ended: Ctrl-C promises 15 s
+_SETTINGS_OF_RAY = {
+    "RAY_worker_niceness": "0",  # else workers run at nice 15 and any other program on the machine delays forecasts
+    "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "3600",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+def main(config: Config) -> None:
+    """Run until told to stop.
+
+    Raises:
+        SetupError: It cannot start as configured.
+    """
+    folder = Path(config.store.folder).resolve()
+    with only_one(folder):
+        if left := reap(folder):
+            console.print(f"Ended {left} processes that an earlier start left behind")
+        need_port(config.serve.host, config.serve.port, "serve.port")
+        need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        try:
+            _serve_until(stop, config, folder)
+        finally:
+            end_children()
+    console.print("Stopped.")
+
+
+def _serve_until(stop: threading.Event, config: Config, folder: Path) -> None:
+    system = System(config)
+    for step, start in system.steps():
+        if stop.is_set():
+            break
+        began = time.monotonic()
+        console.print(f"  {step} ...", end="")
+        start()
+        remember_children(folder)
+        console.print(f" {time.monotonic() - began:.1f} s")
+    else:
+        _say_where(config)
+        while not stop.wait(5.0):
+            remember_children(folder)
+    console.print("Stopping ...")
+    _within(_STOP_WITHIN_S, system.stop)
+
+
+def _say_where(config: Config) -> None:
+    base = f"http://{config.serve.host}:{config.serve.port}"
+    console.print("\n[bold]Touchline is ready.[/bold]")
+    console.print(f"  Page            {base}/")
+    console.print(f"  API description {base}/docs")
+    console.print(f"  Ray dashboard   http://{config.serve.host}:{config.ray.dashboard_port}")
+    console.print(f"  Metrics         http://{config.serve.host}:{config.ray.metrics_port}/metrics")
+    console.print(f"  Data folder     {config.store.folder}")
+    if config.replay.enabled:
+        speed = f"{config.replay.speed:g} times real speed" if config.replay.speed else "full speed"
+        console.print(f"  Matches play at {speed} (replay.speed=1 for real time)")
+    console.print("Ctrl-C stops it; starting again goes on from the log.")
+
+
+def _within(limit_s: float, act: Callable[[], None]) -> None:
+    """Do something, for at most so long: what it was doing is then ended from outside."""
+    worker = threading.Thread(target=act, name="stopping", daemon=True)
+    worker.start()
+    worker.join(limit_s)
+    if worker.is_alive():
+        logger.warning("Not stopped in time, ending what is left", extra={"limit_s": limit_s})
+
+
+class System:
+    """Everything that runs, in the order in which it starts; it stops the other way round."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._actors: dict[str, Any] = {}
+
+    def steps(self) -> list[tuple[str, Callable[[], None]]]:
+        """Return (what it is, how to start it)."""
+        steps = [
+            ("Ray and its dashboard", self._start_ray),
+            ("Log and stores", self._open_stores),
+            ("Forecaster (PyTorch on Ray Serve)", self._start_forecaster),
+            ("History writer and fixture supervisor", self._start_actors),
+            ("HTTP and push", self._start_apps),
+        ]
+        return [*steps, ("Matches", self._start_player)] if self._config.replay.enabled else steps
+
+    def stop(self) -> None:
+        """Stop feeds first, then matches, then what serves them."""
+        import ray
+        from ray import serve
+
+        for name in ("player", "supervisor"):
+            self._call(name, "stop")
+        for match in self._matches():
+            try:
+                ray.get(match.stop.remote(), timeout=3.0)
+            except ray.exceptions.RayError as error:
+                logger.warning("Match not stopped cleanly", extra={"problem": repr(error)})
+        self._call("history", "stop")
+        serve.shutdown()
+        ray.shutdown()
+
+    def _matches(self) -> list[Any]:
+        import ray
+
+        named = ray.util.list_named_actors(all_namespaces=True)
+        return [ray.get_actor(**actor) for actor in named if actor["name"].startswith("match:")]
+
+    def _call(self, name: str, method: str) -> None:
+        import ray
+
+        actor = self._actors.get(name)
+        if actor is None:
+            return
+        try:
+            ray.get(getattr(actor, method).remote(), timeout=3.0)
+        except ray.exceptions.RayError as error:
+            logger.warning("Not stopped cleanly", extra={"actor": name, "problem": repr(error)})
+
+    def _start_ray(self) -> None:
+        os.environ.update({k: v for k, v in _SETTINGS_OF_RAY.items() if k not in os.environ})
+        import ray
+
+        config = self._config.ray
+        ray.init(
+            address="local",
+            namespace="touchline",
+            num_cpus=config.num_cpus,
+            object_store_memory=config.object_store_mb * 1024 * 1024,
+            include_dashboard=True,
+            dashboard_host=self._config.serve.host,
+            dashboard_port=config.dashboard_port,
+            _metrics_export_port=config.metrics_port,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}},
+        )
+
+    def _open_stores(self) -> None:
+        from cluster.wiring import Wiring
+
+        self._wiring = Wiring(self._config)
+        self._wiring.log().close()
+        self._wiring.history().close()
+
+    def _start_forecaster(self) -> None:
+        import ray
+        from ray import serve
+
+        from actors.models import ModelRegistry
+        from cluster.wiring import FORECASTER_APP, model_version
+        from serve_app.forecaster import Forecaster
+
+        config = self._config
+        folder = Path(config.model.folder).resolve()
+        registry = ray.remote(ModelRegistry).options(name="model_registry", num_cpus=0.01, max_restarts=-1)
+        self._actors["registry"] = registry.remote(model_version(folder), str(folder))
+        serve.start(http_options={"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None})
+        forecaster = serve.deployment(Forecaster).options(
+            name="Forecaster",
+            version="1",  # pinned: a random one would restart every replica at each deploy
+            ray_actor_options={"num_cpus": 0.5},
+            max_ongoing_requests=config.serve.max_ongoing,
+            max_queued_requests=config.serve.max_queued,
+            health_check_period_s=1,
+            autoscaling_config={
+                "min_replicas": config.serve.forecaster_min_replicas,
+                "max_replicas": config.serve.forecaster_max_replicas,
+                "target_ongoing_requests": config.serve.target_ongoing,
+            },
+        )
+        bound = forecaster.bind(
+            self._actors["registry"],
+            config.serve.batch_rows,
+            config.serve.batch_requests,
+            config.serve.batch_wait_ms / 1000,
+        )
+        serve.run(bound, name=FORECASTER_APP, route_prefix=None)
+
+    def _start_actors(self) -> None:
+        import ray
+
+        from actors.history_writer import HistoryWriter
+        from actors.supervisor import FixtureSupervisor
+        from cluster.wiring import RayMatchRunner
+
+        wiring = self._wiring
+        plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}
+        history = ray.remote(HistoryWriter).options(name="history_writer", **plain)
+        self._actors["history"] = history.remote(wiring.log, wiring.history)
+        supervisor = ray.remote(FixtureSupervisor).options(name="fixture_supervisor", **plain)
+        runner = partial(RayMatchRunner, wiring)
+        self._actors["supervisor"] = supervisor.remote(wiring.log, runner, wiring.supervisor_settings())
+
+    def _start_apps(self) -> None:
+        from ray import serve
+
+        from serve_app.deployments import Api
+
+        config = self._config.serve
+        for name, prefix, replicas in (
+            ("api", "/", config.api_replicas),
+            ("push-sse", "/v1/stream", config.push_replicas),
+            ("push-ws", "/v1/ws", config.push_replicas),
+        ):
+            app = serve.deployment(serve.ingress()(Api)).options(
+                name=name,
+                version="1",
+                num_replicas=replicas,
+                ray_actor_options={"num_cpus": 0.1},
+                max_ongoing_requests=config.max_streams if name != "api" else config.max_ongoing,
+                health_check_period_s=1,
+            )
+            serve.run(app.bind(self._wiring.app_deps), name=name, route_prefix=prefix)
+
+    def _start_player(self) -> None:
+        import ray
+
+        from cluster.feeds import read_feeds
+        from cluster.player import FeedPlayer
+
+        replay = self._config.replay
+        feeds = partial(read_feeds, list(replay.matches), Path(self._config.data.root).resolve())
+        feeds()  # here, so that a file that is no match stops the start with a sentence
+        player = ray.remote(FeedPlayer).options(name="feed_player", num_cpus=0.01, max_restarts=-1, max_concurrency=4)
+        self._actors["player"] = player.remote(self._wiring.log, feeds, self._wiring.player_settings())
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, expected=(ForecastingError, SetupError, msgspec.MsgspecError)))

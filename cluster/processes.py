@@ -1,0 +1,90 @@
+"""One Touchline per data folder: a lock, the pids it started, and an end to those that an earlier one left behind."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from actors.domain.errors import SetupError
+
+_ENDS_WITHIN_S = 3.0
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder's lock, which the kernel lets go of whatever ends us.
+
+    Raises:
+        SetupError: The folder cannot be written, or another Touchline uses it.
+    """
+    path = folder / "run" / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+")
+    except OSError as error:
+        raise SetupError(f"the data folder {folder} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SetupError(f"the data folder {folder} is in use by another Touchline") from error
+        yield
+
+
+def need_port(host: str, port: int, key: str) -> None:
+    """Make sure that a port can be had.
+
+    Raises:
+        SetupError: It is in use, or the host is not ours.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SetupError(f"{key}={port} cannot be used on {host}: {error.strerror}; choose another") from error
+
+
+def remember_children(folder: Path) -> None:
+    """Write down every process below this one, so that a later start can end what a SIGKILL of ours leaves."""
+    children = [[child.pid, child.create_time()] for child in psutil.Process().children(recursive=True)]
+    (folder / "run" / "children.json").write_text(json.dumps(children))
+
+
+def reap(folder: Path) -> int:
+    """End what an earlier start left running; return how many processes that were."""
+    with contextlib.suppress(OSError, ValueError):
+        rows = json.loads((folder / "run" / "children.json").read_text())
+        left = [process for pid, created in rows if (process := _same(pid, created)) is not None]
+        end(left)
+        return len(left)
+    return 0
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Ask processes to end, and end those that do not."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(how)
+        _, processes = psutil.wait_procs(processes, timeout=_ENDS_WITHIN_S)
+
+
+def end_children() -> None:
+    """End every process below this one."""
+    end(psutil.Process().children(recursive=True))
+
+
+def _same(pid: int, created: float) -> psutil.Process | None:
+    """Return the process if it is the one that was started then: pids are used again."""
+    try:
+        process = psutil.Process(pid)
+        return process if process.create_time() == created and pid != os.getpid() else None
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,168 @@
+"""Builds what the parts are given, in the process where they run. The one place that knows every implementation."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+from conf.schema import Config
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+
+from actors.adapters.embedded_log import SqliteLog
+from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
+from actors.adapters.memory_view import MemoryView
+from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
+from actors.domain.fixtures import Fixture
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, EventLog
+from actors.match import MatchActor, MatchPorts, MatchSettings, Progress
+from serve_app.deps import AppDeps, ServedModels
+
+NAMESPACE = "touchline"
+FORECASTER_APP = "forecaster"
+_WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The configuration, and what it makes. Pickled into every process; opens nothing until asked."""
+
+    config: Config
+
+    @property
+    def folder(self) -> Path:
+        """Where the embedded profile keeps everything; absolute, since Ray's workers run elsewhere."""
+        return Path(self.config.store.folder).resolve()
+
+    def log(self) -> EventLog:
+        """Open the log."""
+        partitions = self.config.feed.partitions
+        topics = {FEED: partitions, FORECASTS: partitions, FIXTURES: 1, DEAD_LETTERS: 1}
+        return SqliteLog(self.folder / "log", topics)
+
+    def history(self) -> SqliteHistory:
+        """Open history, for reading and writing."""
+        return SqliteHistory(self.folder / "history.db")
+
+    def match_ports(self) -> MatchPorts:
+        """Open what a match actor works with."""
+        snapshots = SqliteSnapshots(self.folder / "snapshots.db")
+        return MatchPorts(log=self.log(), snapshots=snapshots, predict=self.blocking_predict())
+
+    def match_settings(self) -> MatchSettings:
+        """Return how matches are run."""
+        match = self.config.match
+        return MatchSettings(
+            snapshot_every_records=match.snapshot_every_records,
+            snapshot_every_s=match.snapshot_every_s,
+            read_batch=match.read_batch,
+            conflate_behind_records=match.conflate_behind_records,
+        )
+
+    def blocking_predict(self) -> Callable[[list[ForecastInputs]], list[Prediction]]:
+        """Return a call of the forecaster that waits for it, and again if its replica ended, within a bound."""
+        handle = serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
+        timeout_s = self.config.match.predict_timeout_s
+
+        def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
+            deadline, wait_s = time.monotonic() + timeout_s, 0.05
+            while True:
+                try:
+                    answer: list[Prediction] = handle.predict.remote(inputs).result(timeout_s=timeout_s)
+                    return answer
+                except (RayError, RayServeException, TimeoutError) as error:
+                    if time.monotonic() + wait_s > deadline:
+                        raise ForecasterUnavailable(timeout_s, repr(error)) from error
+                    time.sleep(wait_s)
+                    wait_s = min(2 * wait_s, 1.0)
+
+        return predict
+
+    def predict(self) -> Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]:
+        """Return the app's call of the forecaster: one try, since a client may ask again."""
+        handle = serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
+        timeout_s = self.config.serve.predict_timeout_s
+
+        async def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
+            try:
+                answer: list[Prediction] = await asyncio.wait_for(handle.predict.remote(inputs), timeout_s)
+                return answer
+            except BackPressureError as error:
+                raise Overloaded("the forecaster's queue", self.config.serve.max_queued) from error
+            except (RayError, RayServeException, TimeoutError) as error:
+                raise NoModel(f"the forecaster did not answer within {timeout_s:g} s") from error
+
+        return predict
+
+    def app_deps(self, replica: str) -> AppDeps:
+        """Make what one replica of the app works with."""
+        history = self.history()
+        return AppDeps(
+            log=self.log(),
+            view=MemoryView(self.config.serve.tail_per_partition),
+            history=history,
+            what_ifs=history,
+            predict=self.predict(),
+            models=self.served_models(),
+            replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",
+            monotonic=time.monotonic,
+            now=lambda: datetime.now(UTC),
+            web=_WEB,
+        )
+
+    def served_models(self) -> Callable[[], ServedModels]:
+        """Return the reader of the committed version and its manifest."""
+        folder = Path(self.config.model.folder).resolve()
+        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
+        version = str(manifest["model_version"])
+        return lambda: ServedModels(live=version, versions={version: manifest})
+
+
+class RayMatchRunner:
+    """Starts match actors by name, so that an operator finds `match:<id>` in the Ray dashboard."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._actor = ray.remote(MatchActor)
+
+    def start(self, fixture: Fixture) -> None:
+        options = self._actor.options(
+            name=actor_name(fixture.match_id),
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            max_restarts=-1,
+            max_concurrency=4,
+            num_cpus=0.01,
+        )
+        options.remote(fixture, self._wiring.match_ports, self._wiring.match_settings())
+
+    def progress(self, match_id: str) -> Progress | None:
+        try:
+            actor = ray.get_actor(actor_name(match_id), namespace=NAMESPACE)
+            progress: Progress = ray.get(actor.progress.remote(), timeout=1.0)
+        except (ValueError, RayError):
+            return None
+        return progress
+
+    def stop(self, match_id: str) -> None:
+        try:
+            actor = ray.get_actor(actor_name(match_id), namespace=NAMESPACE)
+        except ValueError:
+            return
+        with contextlib.suppress(RayError):  # it may be the one that hangs
+            ray.get(actor.stop.remote(), timeout=5.0)
+        ray.kill(actor)
+
+
+def actor_name(match_id: str) -> str:
+    """Return the name of a match's actor."""
+    return f"match:{match_id}"
