@@ -87,23 +87,29 @@ def read_match(root: Path, match_id: str) -> MatchFeed:
         SetupError: `root` or one of its files is missing.
         NotAMatch: There is no such match in it.
     """
-    source, _, number = match_id.partition(":")
-    if source not in SOURCES or not number.isascii() or not number.isdigit():
-        raise NotAMatch(str(root), "a match as wyscout:<id> or understat:<id>", repr(match_id))
-    matches = _matches(root, source)
-    if int(number) not in matches:
-        raise NotAMatch(str(root), f"one of the {len(matches)} matches of {source}", repr(match_id))
-    row = matches[int(number)]
-    builder = _wyscout(root, row) if source == "wyscout" else _understat(root, row)
+    row = match_row(root, match_id)
+    builder = _wyscout(root, row) if match_id.startswith("wyscout:") else _understat(root, row)
     _add_odds(builder, row)
     return builder.build()
+
+
+def match_row(root: Path, match_id: str) -> dict[str, Any]:
+    """Return the row of `wyscout:<id>` or `understat:<id>` in its source's table of matches; raises as `read_match`."""
+    for source in SOURCES:
+        number = match_id.removeprefix(f"{source}:")
+        if number != match_id and number.isascii() and number.isdigit():
+            matches = _matches(root, source)
+            if int(number) in matches:
+                return matches[int(number)]
+            raise NotAMatch(str(root), f"one of the {len(matches)} matches of {source}", repr(match_id))
+    raise NotAMatch(str(root), "a match as wyscout:<id> or understat:<id>", repr(match_id))
 
 
 def sheet_of(root: Path, match_id: int) -> Sheet:
     """Return the sheet of a Wyscout match; raises SetupError, and KeyError for an unknown id."""
     row = _matches(root, "wyscout")[match_id]
     players: dict[Side, list[SheetPlayer]] = {"home": [], "away": []}
-    for player in _rows(root, "wyscout/lineups.parquet", match_id):
+    for player in rows_of(root, "wyscout/lineups.parquet", match_id):
         entry = SheetPlayer(
             player_id=player["player_id"],
             name=player["short_name"] or "",
@@ -111,7 +117,7 @@ def sheet_of(root: Path, match_id: int) -> Sheet:
             starter=player["starter"],
         )
         players[SIDES[player["side"]]].append(entry)
-    changes = (row for row in _rows(root, "wyscout/incidents.parquet", match_id) if row["kind"] == "sub")
+    changes = (row for row in rows_of(root, "wyscout/incidents.parquet", match_id) if row["kind"] == "sub")
     return Sheet(
         match_id=match_id,
         kick_off=_aware(row["kickoff_utc"]),
@@ -144,12 +150,21 @@ def _wyscout_events(root: Path, match_id: int) -> list[WyscoutEvent]:
     what, where = _rows_of(table, _WHAT), _rows_of(table, _WHERE)
     return [
         WyscoutEvent(
-            event_id, period, ms, SIDES[side], player, kind, detail, _tags(tags, tag_ids), *map(percent, place)
+            event_id,
+            period,
+            ms,
+            SIDES[side],
+            player,
+            kind,
+            detail,
+            _tags(tags, tag_ids),
+            *map(_PLACES.__getitem__, place),
         )
         for (event_id, period, ms, side, player, kind, detail, tags), place in zip(what, where, strict=True)
     ]
 
 
+_PLACES = {value: percent(value) for value in range(-1, 101)}
 _WHAT = ("event_id", "period", "t_ms", "side", "player_id", "type", "subtype", "tags")
 _WHERE = ("x", "y", "end_x", "end_y")
 
@@ -173,7 +188,7 @@ def _tag_ids(root: Path) -> tuple[tuple[int, int], ...]:
 
 def _understat(root: Path, row: Mapping[str, Any]) -> FeedBuilder:
     builder = FeedBuilder(_fixture(row, "understat"), "understat")
-    shots = _with_halves(_rows(root, "understat/shots.parquet", row["match_id"]), row)
+    shots = _with_halves(rows_of(root, "understat/shots.parquet", row["match_id"]), row)
     lengths = dict(HALF_MS)
     for shot, clock in zip(shots, _clocks(shots), strict=True):
         lengths[clock.period] = max(lengths[clock.period], clock.ms + 1_000)
@@ -304,7 +319,8 @@ def _matches(root: Path, source: Source) -> dict[int, dict[str, Any]]:
     return {row["match_id"]: row for row in _table(root, f"{source}/matches.parquet").to_pylist()}
 
 
-def _rows(root: Path, name: str, match_id: int) -> list[dict[str, Any]]:
+def rows_of(root: Path, name: str, match_id: int) -> list[dict[str, Any]]:
+    """Return a match's rows of a file such as `wyscout/incidents.parquet`; raises SetupError."""
     rows: list[dict[str, Any]] = _slice(root, name, match_id).to_pylist()
     return rows
 

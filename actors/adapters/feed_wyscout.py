@@ -15,6 +15,7 @@ from actors.domain.errors import NotAMatch
 from actors.domain.events import Side
 
 EXPECTED = "a Wyscout v2 event file"
+MAX_NAME = 200  # of `Text`
 
 
 class _Id(Struct):
@@ -34,7 +35,7 @@ class _RawEvent(Struct, kw_only=True):
     team_id: int = msgspec.field(name="teamId")
     player_id: int | None = msgspec.field(name="playerId", default=None)
     period: Literal["1H", "2H", "E1", "E2", "P"] = msgspec.field(name="matchPeriod")
-    sec: float = msgspec.field(name="eventSec")
+    sec: Annotated[float, Meta(ge=-1e6, le=1e6)] = msgspec.field(name="eventSec")
     name: int | str = msgspec.field(name="eventName")
     detail: int | str | None = msgspec.field(name="subEventName", default=None)
     tags: list[_Id] = []
@@ -98,7 +99,8 @@ _Events = Annotated[list[_RawEvent], Meta(min_length=1)]
 
 def _guess_sheet(raw: _RawFile) -> Sheet:
     """Make up a sheet from what the file says: its first team is home."""
-    ids = list(dict.fromkeys([*map(int, filter(str.isdigit, raw.teams)), *(event.team_id for event in raw.events)]))
+    named = [int(key) for key in raw.teams if key.isascii() and key.isdigit()]
+    ids = list(dict.fromkeys([*named, *(event.team_id for event in raw.events)]))
     teams = [SheetTeam(team_id=team_id, name=_team_name(raw.teams, team_id)) for team_id in ids[:2]]
     away = teams[1] if len(teams) > 1 else SheetTeam(team_id=0, name="")
     return Sheet(match_id=raw.events[0].match_id, kick_off=UNKNOWN_KICK_OFF, home=teams[0], away=away)
@@ -130,7 +132,7 @@ def _normalise(raw: _RawEvent, side: Side) -> WyscoutEvent:
         player_id=raw.player_id or 0,
         kind=raw.name if isinstance(raw.name, int) else KIND_CODES.get(raw.name, 0),
         detail=raw.detail if isinstance(raw.detail, int) else DETAIL_CODES.get(raw.detail or "", 0),
-        tags=tuple(tag.id for tag in raw.tags),
+        tags=tuple(sorted(tag.id for tag in raw.tags)),  # a set: the published files differ in its order
         x=percent(start.x),
         y=percent(start.y),
         end_x=percent(end.x),
@@ -158,9 +160,9 @@ def _player_names(squads: Mapping[str, Any]) -> dict[int, str]:
 
 
 def unescape(name: str) -> str:
-    r"""Return a name without the escapes that the published data set left in it.
+    r"""Return a name without the escapes that the published data set left in it, no longer than a record may hold.
 
     >>> unescape(r"\u00c1lvaro Morata")
     'Álvaro Morata'
     """
-    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), name)
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), name)[:MAX_NAME]

@@ -36,7 +36,7 @@ from actors.domain.fixtures import Fixture
 KICK_OFF_MS = 5_000  # line-ups and first odds come before it
 BREAK_MS = 60_000  # half-time, and the pauses around extra time and before a shoot-out, shortened for playing
 UNKNOWN_KICK_OFF = datetime(1970, 1, 1, tzinfo=UTC)  # of a file that does not say when its match was played
-HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 256 * 1024  # beyond two squads, should a file begin with them
 MAX_FILE_BYTES = 1 << 30  # unpacked; the largest match file of any provider seen is 40 MB
 A_MATCH_FILE = "a match file of wyscout, statsbomb, betfair or a provider that kloppy reads"
 
@@ -48,7 +48,7 @@ ADAPTERS: Mapping[str, str] = {  # in the order in which they are asked; kloppy 
 }
 
 
-class TimedRecord(Struct, frozen=True):
+class TimedRecord(Struct, frozen=True, gc=False):
     """A record and when the feed sends it: real milliseconds since the feed began."""
 
     at_ms: int
@@ -74,7 +74,7 @@ class FeedAdapter(Protocol):
         ...
 
 
-class _Draft(Struct, frozen=True):
+class _Draft(Struct, frozen=True, gc=False):
     """A record that has no place in its provider's sequence yet."""
 
     provider: str

@@ -58,6 +58,7 @@ from actors.domain.events import (
     Player,
     Side,
     Substitution,
+    Text,
 )
 from actors.domain.fixtures import Believed, Fixture, Team
 
@@ -73,15 +74,15 @@ class SheetTeam(Struct, frozen=True, kw_only=True):
     """A team as the match sheet names it."""
 
     team_id: int
-    name: str
+    name: Text
 
 
 class SheetPlayer(Struct, frozen=True, kw_only=True):
     """A player on the match sheet."""
 
     player_id: int
-    name: str = ""
-    role: str = ""
+    name: Text = ""
+    role: Text = ""
     starter: bool = True
 
 
@@ -99,7 +100,7 @@ class Sheet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     match_id: int
     kick_off: Annotated[datetime, Meta(tz=True)]
-    competition: str = ""
+    competition: Text = ""
     home: SheetTeam
     away: SheetTeam
     home_players: tuple[SheetPlayer, ...] = ()
