@@ -1,0 +1,262 @@
+"""The HTTP surface: a function of its dependencies that knows nothing of Ray."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from actors.domain.errors import NoModel, Unknown
+from serve_app import docs, openapi
+from serve_app.body import Shown, etag, spliced
+from serve_app.deps import AppDeps
+from serve_app.features import CATALOGUE
+from serve_app.matches import STATUSES, Matches
+from serve_app.messages import (
+    Alive,
+    BatchItem,
+    BatchRequest,
+    FeaturesAnswer,
+    ModelsAnswer,
+    ModelVersion,
+    Ready,
+    WhatIf,
+    WhatIfAnswer,
+)
+from serve_app.predictions import Predictions
+from serve_app.problem import HANDLED, Problem, answer, as_problem
+from serve_app.push import Hub
+from serve_app.requests import check_accepts, json_response, one_of, read_json, whole_number
+from serve_app.security import SecurityHeaders
+from serve_app.streams import Streams
+from serve_app.view import FixtureReader, ForecastReader
+from serve_app.what_if import WhatIfRecorder, changed_inputs, make_answer
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(deps: AppDeps) -> Starlette:
+    """Build the HTTP surface. Its threads and streams live from the app's start-up to its shutdown."""
+    api = Api(deps)
+    app = Starlette(
+        routes=api.routes(),
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers=dict.fromkeys(HANDLED, answer),
+        lifespan=api.lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.api = api  # for those who host it: load and readiness without HTTP
+    return app
+
+
+class Api:
+    """The handlers, and the parts that they share."""
+
+    def __init__(self, deps: AppDeps) -> None:
+        self._deps, limits = deps, deps.limits
+        self.fixtures = FixtureReader(deps.log, deps.monotonic)
+        self.reader = ForecastReader(
+            deps.log,
+            deps.view,
+            self.fixtures,
+            monotonic=deps.monotonic,
+            now=deps.now,
+            backlog=limits.backlog_records,
+            forget_after_s=limits.forget_after_s,
+        )
+        self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now)
+        self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
+        self._matches = Matches(self.reader, self.fixtures, deps.history)
+        self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
+        self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
+        self._description = msgspec.json.encode(openapi.document())
+
+    def routes(self) -> list[BaseRoute]:
+        """Return every route; one per path, so that a wrong method is told all that are allowed."""
+        match = "/v1/matches/{match_id}"
+        return [
+            Route("/v1/matches", self.list_matches, methods=["GET"]),
+            Route(match, self.match, methods=["GET"]),
+            Route(f"{match}/forecast", self.forecast, methods=["GET", "POST"]),
+            Route(f"{match}/forecasts", self.timeline, methods=["GET"]),
+            Route(f"{match}/inputs", self.inputs, methods=["GET"]),
+            Route("/v1/forecasts:batch", self.batch, methods=["POST"]),
+            Route("/v1/stream", self._streams.sse, methods=["GET"]),
+            WebSocketRoute("/v1/ws", self._streams.ws),
+            Route("/v1/predictions/{prediction_id}", self.prediction, methods=["GET"]),
+            Route("/v1/predictions/{prediction_id}/replay", self.replay, methods=["POST"]),
+            Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/features", self.features, methods=["GET"]),
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+            Route("/openapi.json", self.description, methods=["GET"]),
+            Route("/docs", docs.page, methods=["GET"]),
+            Route("/docs/{name}", docs.asset, methods=["GET"]),
+            Route("/", self.page, methods=["GET"]),
+            Mount("/web", StaticFiles(directory=self._deps.web, check_dir=False)),
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Follow the log and record what-ifs while the app runs."""
+        await self.hub.start()
+        await self._recorder.start()
+        self.fixtures.tail.start()
+        self.reader.tail.start()
+        try:
+            yield
+        finally:
+            await self.hub.stop()
+            await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
+            await self._recorder.stop()
+
+    async def list_matches(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        self._check_view()
+        query = request.query_params
+        status = one_of(query, "status", tuple(STATUSES))
+        limit = whole_number(query, "limit", default=100, least=1, most=self._deps.limits.page_items)
+        return json_response(self._matches.page(status, query.get("cursor"), limit))
+
+    async def match(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(await self._matches.item(self._known(request)))
+
+    async def forecast(self, request: Request) -> Response:
+        """Answer with the latest forecast (GET) or a what-if (POST)."""
+        check_accepts(request.headers)
+        shown = await self._matches.latest(self._known(request))
+        if request.method == "POST":
+            limits = self._deps.limits
+            what_if = await read_json(request, WhatIf, limit=limits.body_bytes, timeout_s=limits.body_timeout_s)
+            return json_response((await self._what_ifs([(shown, what_if)]))[0])
+        freshness = self._matches.freshness(shown.entry.match_id)
+        tag = etag(shown, freshness)
+        if _has_tag(request.headers.get("if-none-match", ""), tag):
+            return Response(None, 304, {"ETag": tag, "Cache-Control": "no-cache"})
+        return json_response(spliced(shown, freshness), headers={"ETag": tag})
+
+    async def timeline(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        query = request.query_params
+        limit = whole_number(query, "limit", default=500, least=1, most=self._deps.limits.page_items)
+        return json_response(await self._matches.timeline(self._known(request), query.get("cursor"), limit))
+
+    async def inputs(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(await self._matches.inputs(self._known(request)))
+
+    async def batch(self, request: Request) -> Response:
+        """Answer many matches and what-ifs in one; each has its own result or problem."""
+        check_accepts(request.headers)
+        self._check_view()
+        limits = self._deps.limits
+        wanted = await read_json(request, BatchRequest, limit=limits.batch_body_bytes, timeout_s=limits.body_timeout_s)
+        if len(wanted.items) > limits.batch_items:
+            raise Problem(422, f"at most {limits.batch_items} items are taken", field="items")
+        found = [await self._find(item) for item in wanted.items]
+        asked = [(shown, item) for shown, item in zip(found, wanted.items, strict=True) if _is_what_if(shown, item)]
+        answers = iter(await self._what_ifs([(shown, item) for shown, item in asked if isinstance(shown, Shown)]))
+        results: list[dict[str, object]] = []
+        for shown, item in zip(found, wanted.items, strict=True):
+            if isinstance(shown, Problem):
+                results.append({"problem": shown.details()})
+            elif _is_what_if(shown, item):
+                results.append({"what_if": next(answers)})
+            else:
+                results.append({"forecast": msgspec.Raw(spliced(shown, self._matches.freshness(item.match_id)))})
+        return json_response({"results": results})
+
+    async def prediction(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(await self._predictions.record(request.path_params["prediction_id"]))
+
+    async def replay(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(await self._predictions.replay(request.path_params["prediction_id"]))
+
+    async def models(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        held = self._deps.models()
+        versions = [
+            ModelVersion(version=version, live=version == held.live, manifest=manifest)
+            for version, manifest in sorted(held.versions.items())
+        ]
+        return json_response(ModelsAnswer(live=held.live, models=versions))
+
+    async def features(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(FeaturesAnswer(features=list(CATALOGUE)))
+
+    async def healthz(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(Alive())
+
+    async def readyz(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        self._check_view()
+        live = self._deps.models().live
+        if live is None:
+            raise NoModel("no version is committed yet")
+        return json_response(Ready(model_version=live, matches=len(self.reader.matches()), streams=self.hub.streams))
+
+    async def description(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        return json_response(self._description)
+
+    async def page(self, request: Request) -> Response:
+        """Answer with the page."""
+        index = self._deps.web / "index.html"
+        if not index.is_file():
+            raise Problem(404, "this server has no page; the API is described at /docs")
+        return FileResponse(index, headers={"Cache-Control": "no-cache"})
+
+    async def _what_ifs(self, asked: Sequence[tuple[Shown, WhatIf]]) -> list[WhatIfAnswer]:
+        """Predict and record; raises Overloaded, NoModel, MalformedMarket."""
+        if not asked:
+            return []
+        self._recorder.admit(len(asked))
+        inputs = [changed_inputs(shown.forecast.inputs, what_if) for shown, what_if in asked]
+        predictions = await self._deps.predict(inputs)
+
+        def answers() -> list[WhatIfAnswer]:
+            rows = zip(asked, inputs, predictions, strict=True)
+            return [
+                make_answer(shown.forecast, changed, prediction, self._matches.freshness(shown.entry.match_id))
+                for (shown, _), changed, prediction in rows
+            ]
+
+        made = answers() if len(asked) == 1 else await asyncio.to_thread(answers)
+        return self._recorder.record(made)
+
+    async def _find(self, item: BatchItem) -> Shown | Problem:
+        try:
+            return await self._matches.latest(item.match_id)
+        except Unknown as error:
+            return as_problem(error)
+
+    def _known(self, request: Request) -> str:
+        """Return the match id of a path; raises NoModel while the view is not filled, when nothing is known."""
+        self._check_view()
+        return str(request.path_params["match_id"])
+
+    def _check_view(self) -> None:
+        if not (self.reader.tail.caught_up and self.fixtures.tail.caught_up):
+            raise NoModel("the view is not filled yet")
+
+
+def _is_what_if(shown: Shown | Problem, item: BatchItem) -> bool:
+    asked = (item.score, item.clock, item.reds, item.prices)
+    return isinstance(shown, Shown) and any(each is not None for each in asked)
+
+
+def _has_tag(header: str, tag: str) -> bool:
+    return header == "*" or (
+        tag in header and any(each.strip().removeprefix("W/") == tag for each in header.split(","))
+    )

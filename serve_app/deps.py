@@ -1,0 +1,60 @@
+"""What the app is a function of."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.ports import EventLog, History, LiveView, WhatIfStore
+
+
+class ServedModels(Struct, frozen=True, kw_only=True):
+    """The model versions that are held, as their manifests say, and which one is live (None: none committed yet)."""
+
+    live: str | None
+    versions: dict[str, dict[str, Any]]  # version -> manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every bound of the app, each with what happens when it is reached."""
+
+    body_bytes: int = 64 * 1024  # 413
+    batch_body_bytes: int = 1024 * 1024  # 413
+    body_timeout_s: float = 10.0  # 408: a body that never ends
+    batch_items: int = 1_000  # 422
+    page_items: int = 1_000  # 422
+    what_ifs_waiting: int = 4_000  # 429
+    what_if_batch: int = 1_000
+    what_if_flush_s: float = 0.2
+    streams: int = 10_000  # 429
+    stream_matches: int = 100  # 422
+    queue: int = 64  # messages that wait for a slow reader before they are conflated
+    queue_conflated: int = 256  # decisive messages that wait before the reader is dropped
+    slow_s: float = 30.0  # a reader that takes nothing for so long is dropped
+    heartbeat_s: float = 1.0
+    message_bytes: int = 4 * 1024  # of a WebSocket client: 1009
+    backlog_records: int = 10_000  # per partition of forecasts.v1: read at the start, held for resuming
+    forget_after_s: float = 600.0  # a retired match leaves the view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppDeps:
+    """Everything the app needs, handed in. `predict` raises NoModel or Overloaded; `models` never fails."""
+
+    log: EventLog
+    view: LiveView
+    history: History
+    what_ifs: WhatIfStore
+    predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]
+    models: Callable[[], ServedModels]
+    replica: str  # unique for each start of a replica: it is part of the ids of what-ifs
+    monotonic: Callable[[], float]  # seconds
+    now: Callable[[], datetime]  # aware UTC
+    web: Path  # folder of the page
+    limits: Limits = field(default_factory=Limits)
+    allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

@@ -1,0 +1,291 @@
+"""The hub: takes batches from the reader, hands shared frames to subscribers, resumes them from the log."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from actors.domain.errors import OffsetOutOfRange, Overloaded, StoreUnavailable
+from actors.domain.ports import FORECASTS, EventLog, LiveView, ViewEntry
+from serve_app.body import Shown, changed_keys, read_forecast, show
+from serve_app.conflate import Waiting, conflate, is_decisive
+from serve_app.cursor import encode_positions, not_all_images
+from serve_app.deps import Limits
+from serve_app.frames import Beat, Frame, UpdateMessage
+from serve_app.freshness import Freshness
+from serve_app.subscriber import Subscriber
+from serve_app.view import Batch, ForecastReader, Update
+
+logger = logging.getLogger(__name__)
+PAGE = 200
+AHEAD_S = 5.0  # how long a position may be ahead of this replica before it is taken for lost
+_encoder = msgspec.json.Encoder()
+
+
+class PositionLost(Exception):
+    """A position cannot be resumed: the log or this replica no longer holds what followed it."""
+
+
+class Hub:
+    """All streams of this replica. Everything but `_from_reader` runs on the event loop, so nothing needs a lock."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        view: LiveView,
+        reader: ForecastReader,
+        *,
+        limits: Limits,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._log, self._view, self._reader, self._limits, self._now = log, view, reader, limits, now
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscribers: set[Subscriber] = set()
+        self._opened = 0
+        self._current: dict[str, Shown] = {}
+        self._moved = asyncio.Event()
+        self._heartbeats: asyncio.Task[None] | None = None
+        self.position: dict[int, int] = {}
+        reader.listen(self._from_reader)
+
+    async def start(self) -> None:
+        """Bind to the running loop; call it before the reader starts."""
+        self._loop = asyncio.get_running_loop()
+        self._heartbeats = asyncio.create_task(self._beat_for_ever())
+
+    async def stop(self) -> None:
+        """End all streams."""
+        if self._heartbeats is not None:
+            self._heartbeats.cancel()
+        self._loop = None
+        for subscriber in tuple(self._subscribers):
+            subscriber.close("the server goes down")
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return self._opened
+
+    def admit(self) -> None:
+        """Raise Overloaded if no more streams can be taken."""
+        if self._opened >= self._limits.streams:
+            raise Overloaded("stream", self._limits.streams, retry_after_s=5.0)
+
+    async def stream(
+        self, watched: frozenset[str] | None, after: dict[int, int] | None, conflate_s: float
+    ) -> AsyncGenerator[list[Frame], None]:
+        """Yield frames for ever: images or what was missed since `after`, then deltas and heartbeats."""
+        subscriber = Subscriber(watched, conflate_s, self._limits)
+        self._opened += 1
+        try:
+            async for frames in self._beginning(subscriber, after):
+                yield frames
+            while frames := await subscriber.take():
+                yield frames
+            logger.info("Stream ended", extra={"reason": subscriber.closed})
+        except StoreUnavailable as error:  # the client comes back with its position
+            logger.warning("Stream ended", extra={"reason": str(error)})
+        finally:
+            self._opened -= 1
+            subscriber.close("the reader is gone")
+            self._subscribers.discard(subscriber)
+
+    async def _beginning(self, subscriber: Subscriber, after: dict[int, int] | None) -> AsyncIterator[list[Frame]]:
+        """Yield what comes before live updates; behind the last yield the subscriber is registered."""
+        if after is not None:
+            try:
+                async for frames in self._missed(subscriber, after):
+                    yield frames
+                return
+            except (PositionLost, OffsetOutOfRange) as lost:
+                yield [_resync(str(lost))]
+        frames = self._images(subscriber)
+        self._subscribers.add(subscriber)
+        if frames:
+            yield frames
+
+    def _images(self, subscriber: Subscriber) -> list[Frame]:
+        """Return an image per match. Only the last stands for the whole position; before it, resuming begins anew."""
+        shown = [each for match_id, each in self._current.items() if subscriber.watches(match_id)]
+        frames = []
+        for number, each in enumerate(shown, start=1):
+            cursor = encode_positions(self.position) if number == len(shown) else not_all_images()
+            freshness = self._reader.freshness(each.entry.match_id)
+            frames.append(UpdateMessage(each, frozenset(), freshness, cursor, image=True).frame)
+        return frames
+
+    async def _missed(self, subscriber: Subscriber, after: dict[int, int]) -> AsyncIterator[list[Frame]]:
+        await self._reach(after)
+        catch_up = _CatchUp(self._reader, subscriber, after, self._now)
+        while catch_up.is_behind(self.position):
+            target = dict(self.position)
+            entries = await self._page(catch_up.positions, target)
+            if frames := catch_up.frames(entries):
+                yield frames
+        self._subscribers.add(subscriber)
+
+    async def _reach(self, after: dict[int, int]) -> None:
+        """Wait until this replica has read as far as a client that comes from another one."""
+        try:
+            async with asyncio.timeout(AHEAD_S):
+                while any(self.position.get(p, 0) < offset for p, offset in after.items()):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError as error:
+            raise PositionLost("the position is ahead of this server") from error
+
+    async def _page(self, positions: dict[int, int], target: dict[int, int]) -> list[ViewEntry]:
+        """Return the next accepted entries of one partition between two positions; moves `positions` past them."""
+        partition = next(p for p, end in sorted(target.items()) if positions.get(p, 0) < end)
+        start, end = positions.get(partition, 0), target[partition]
+        if start < self._reader.horizon(partition):
+            raise PositionLost("the position is older than what is kept")
+        kept = self._view.tail(partition, start - 1)
+        if kept is None:
+            return await asyncio.to_thread(self._read_log, positions, partition, end)
+        entries = [entry for entry in kept if entry.offset < end]
+        positions[partition] = end if len(entries) <= PAGE else entries[PAGE - 1].offset + 1
+        return entries[:PAGE]
+
+    def _read_log(self, positions: dict[int, int], partition: int, end: int) -> list[ViewEntry]:
+        """Read a page of the log itself; raises OffsetOutOfRange, StoreUnavailable."""
+        records = self._log.read(FORECASTS, {partition: positions.get(partition, 0)}, PAGE, 0.0)
+        inside = [record for record in records if record.offset < end]
+        positions[partition] = inside[-1].offset + 1 if inside and len(records) == PAGE else end
+        counting = (record for record in inside if self._reader.counts(partition, record.offset))
+        return [_entry(partition, record.offset, record.value or b"") for record in counting]
+
+    def _from_reader(self, batch: Batch) -> None:
+        """Hand a batch over to the event loop; runs in the reader's thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.deliver, batch)
+
+    def deliver(self, batch: Batch) -> None:
+        """Give a batch's updates to the subscribers."""
+        for update in batch.updates:
+            entry = update.shown.entry
+            self.position[entry.partition] = entry.offset + 1
+            self._current[entry.match_id] = update.shown
+            if self._subscribers:
+                self._spread(update, encode_positions(self.position))
+        for match_id in batch.forgotten:
+            self._current.pop(match_id, None)
+        self.position = dict(batch.positions)
+        self._moved.set()
+        if batch.lost is not None:
+            self._restart_all(batch.lost)
+
+    def _spread(self, update: Update, cursor: str) -> None:
+        match_id = update.shown.entry.match_id
+        message = UpdateMessage(
+            update.shown, update.keys, self._reader.freshness(match_id), cursor, image=update.is_first
+        )
+        waiting = Waiting(message=message, match_id=match_id, keys=update.keys, decisive=update.decisive)
+        for subscriber in tuple(self._subscribers):
+            if subscriber.watches(match_id):
+                subscriber.offer(waiting)
+
+    def _restart_all(self, reason: str) -> None:
+        for subscriber in tuple(self._subscribers):
+            subscriber.restart([_resync(reason), *self._images(subscriber)])
+
+    async def _beat_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            due_s = max(due_s + self._limits.heartbeat_s, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+            self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat to every subscriber."""
+        if not self._subscribers:
+            return
+        position = dict(self.position)
+        matches = {match_id: self._sign_of(match_id) for match_id in self._current}
+        beat = Beat(self._now().isoformat(), matches, lambda: encode_positions(position))
+        for subscriber in tuple(self._subscribers):
+            subscriber.beat(beat)
+
+    def _sign_of(self, match_id: str) -> bytes:
+        reader = self._reader
+        sign = {
+            "freshness": reader.freshness(match_id),
+            "clock": reader.clock(match_id),
+            "phase": reader.phase(match_id),
+        }
+        return _encoder.encode(sign)
+
+
+class _CatchUp:
+    """Turns missed entries into frames for one subscriber, page by page."""
+
+    def __init__(
+        self, reader: ForecastReader, subscriber: Subscriber, after: dict[int, int], now: Callable[[], datetime]
+    ) -> None:
+        self._reader, self._subscriber, self._now = reader, subscriber, now
+        self._after = dict(after)
+        self._told = dict(after)  # the position behind the last frame
+        self._sent: dict[str, Shown] = {}
+        self.positions = dict(after)
+
+    def is_behind(self, target: dict[int, int]) -> bool:
+        return any(self.positions.get(p, 0) < end for p, end in target.items())
+
+    def frames(self, entries: Sequence[ViewEntry]) -> list[Frame]:
+        waiting = [self._waiting(entry) for entry in entries if self._subscriber.watches(entry.match_id)]
+        if self._subscriber.conflate_s:
+            waiting = conflate(waiting)
+        messages = ((each.message, each.keys) for each in waiting)
+        return [message.frame_with(keys) for message, keys in messages if isinstance(message, UpdateMessage)]
+
+    def _waiting(self, entry: ViewEntry) -> Waiting:
+        """Make the message of one missed entry. The first of a match names all its keys, whatever the client has."""
+        forecast = read_forecast(entry.value)
+        shown = show(entry, forecast, 0.0)
+        before = self._sent.get(entry.match_id)
+        keys = changed_keys(before.parts if before else None, shown.parts)
+        decisive = is_decisive(before.forecast if before else None, forecast)
+        self._sent[entry.match_id] = shown
+        self._told[entry.partition] = entry.offset + 1
+        message = UpdateMessage(
+            shown,
+            keys,
+            self._freshness(shown),
+            encode_positions(self._told),
+            image=before is None and self._is_new(entry),
+        )
+        return Waiting(message=message, match_id=entry.match_id, keys=keys, decisive=decisive)
+
+    def _is_new(self, entry: ViewEntry) -> bool:
+        first = self._reader.first_offset(entry.match_id)
+        return first is not None and first >= self._after.get(entry.partition, 0)
+
+    def _freshness(self, shown: Shown) -> Freshness:
+        """A forecast that was superseded while the client was away is not fresh, however alive the feed is."""
+        freshness = self._reader.freshness(shown.entry.match_id)
+        newest = self._reader.shown(shown.entry.match_id)
+        if newest is None or newest.entry.offset == shown.entry.offset:
+            return freshness
+        age_s = max(0.0, (self._now() - shown.forecast.stamps.published).total_seconds())
+        state = "STALE" if freshness.state == "FRESH" else freshness.state
+        return msgspec.structs.replace(freshness, state=state, age_s=round(age_s, 3))
+
+
+def _resync(reason: str) -> Frame:
+    return Frame("resync", None, _encoder.encode({"reason": reason}))
+
+
+def _entry(partition: int, offset: int, value: bytes) -> ViewEntry:
+    forecast = read_forecast(value)
+    return ViewEntry(
+        match_id=forecast.match_id,
+        epoch=forecast.epoch,
+        seq=forecast.seq,
+        partition=partition,
+        offset=offset,
+        value=value,
+    )
