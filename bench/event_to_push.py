@@ -1,0 +1,63 @@
+"""How old is a forecast when a reader has it, from the moment its event was due? Four matches, real speed and ten times.
+
+Open loop: the feed sends each record at its intended time whatever the system does, and the age is counted from that
+intended time (`as_of.occurred_at`), so a stall counts in full. One SSE reader on the same machine, the same clock.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.harness import report, spread_ms
+from bench.running import System
+
+WARM_UP_S = 15.0
+MEASURE_S = 90.0
+
+
+def run() -> None:
+    """Print one line per speed."""
+    for speed in (1, 10):
+        with tempfile.TemporaryDirectory() as folder:
+            system = System(Path(folder) / "data", [f"replay.speed={speed}"])
+            system.start()
+            try:
+                ages = _ages(system.base)
+            finally:
+                system.stop()
+        triggers = {"events": [a for a, t in ages if t != "tick"], "ticks": [a for a, t in ages if t == "tick"]}
+        result: dict[str, Any] = {"n": len(ages), **spread_ms([age for age, _ in ages])}
+        result |= {name: {"n": len(a), **spread_ms(a)} for name, a in triggers.items() if a}
+        report("event_to_push", {"speed": speed, "matches": 4, "measure_s": MEASURE_S}, result)
+
+
+def _ages(base: str) -> list[tuple[float, str]]:
+    """Return (age in seconds, trigger) of each forecast pushed in the time of the measurement."""
+    ages, triggers = [], dict[str, str]()  # a delta leaves out what did not change
+    began = time.monotonic()
+    for event, body in _messages(base, until=began + WARM_UP_S + MEASURE_S):
+        if event == "heartbeat":
+            continue
+        triggers[body["match_id"]] = body.get("trigger", triggers.get(body["match_id"], "unknown"))
+        if event == "delta" and "as_of" in body and time.monotonic() - began > WARM_UP_S:
+            occurred = datetime.fromisoformat(body["as_of"]["occurred_at"])
+            ages.append(((datetime.now(UTC) - occurred).total_seconds(), triggers[body["match_id"]]))
+    return ages
+
+
+def _messages(base: str, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    with httpx.stream("GET", f"{base}/v1/stream", timeout=30.0) as stream:
+        event = ""
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                event = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                yield event, json.loads(line.removeprefix("data:"))
+            if time.monotonic() > until:
+                return

@@ -1,0 +1,118 @@
+"""The whole system as a user starts it, on ports and a data folder of its own, to be killed and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+
+REPO = Path(__file__).resolve().parents[2]
+_STARTS_WITHIN_S = 120.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody uses now."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class System:
+    """`python -m cluster.launch` in a process of its own."""
+
+    def __init__(self, folder: Path, options: list[str]) -> None:
+        self.folder = folder
+        port, dashboard, metrics = free_ports(3)
+        self.base = f"http://127.0.0.1:{port}"
+        self.metrics = f"http://127.0.0.1:{metrics}/metrics"
+        self._options = [
+            f"store.folder={folder}",
+            f"serve.port={port}",
+            f"ray.dashboard_port={dashboard}",
+            f"ray.metrics_port={metrics}",
+            *options,
+        ]
+        self._process: subprocess.Popen[str] | None = None
+        self.output = folder.with_suffix(".out")
+
+    def start(self, *more: str) -> None:
+        """Start it and wait until it is ready; fail with its output if it is not."""
+        with self.output.open("a") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cluster.launch", *self._options, *more],
+                cwd=REPO,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _STARTS_WITHIN_S
+        while not self.is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"not ready:\n{self.output.read_text()[-4000:]}")
+            time.sleep(0.2)
+
+    def is_ready(self) -> bool:
+        """Say whether the API says so."""
+        try:
+            return httpx.get(f"{self.base}/readyz", timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def processes(self, title: str) -> list[psutil.Process]:
+        """Return our processes whose title contains `title`, such as `ray::MatchActor`."""
+        assert self._process is not None
+        return [p for p in psutil.Process(self._process.pid).children(recursive=True) if title in _title(p)]
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process at once."""
+        assert self._process is not None
+        root = psutil.Process(self._process.pid)
+        family = [root, *root.children(recursive=True)]
+        for process in family:
+            process.send_signal(signal.SIGSTOP)  # or some would see others go
+        for process in family:
+            process.send_signal(signal.SIGKILL)
+        self._process.wait(timeout=10)
+
+    def stop(self) -> float:
+        """Ctrl-C; return how many seconds it took to end, after which nothing of it may be left."""
+        if self._process is None or self._process.poll() is not None:
+            return 0.0
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        began = time.monotonic()
+        os.kill(self._process.pid, signal.SIGINT)
+        try:
+            self._process.wait(timeout=30)
+        finally:
+            for process in family:
+                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                    process.kill()
+        return time.monotonic() - began
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def running(folder: Path, options: list[str]) -> Iterator[System]:
+    """Yield a started system and stop it behind the test."""
+    system = System(folder, options)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()

@@ -1,0 +1,182 @@
+"""The whole way with real processes: real matches in, kills in between, and what readers see is what the log says."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from actors.adapters.embedded_log import SqliteLog
+from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
+from actors.domain.chain import check_chain
+from actors.domain.distribution import Forecaster
+from actors.domain.fixtures import Fixture
+from actors.domain.forecast import Forecast, decode_published
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
+from actors.domain.published import read_all
+from actors.match import MatchPorts, MatchSession, MatchSettings
+from actors.ownership import published_of
+from actors.supervisor import FixtureBook
+from cluster.audit import MODELS, load_models, rows_of
+from bench.running import REPO, System
+from tests.conftest import eventually
+from tests.unit.fakes import MemoryLog, MemorySnapshots
+
+PARTITIONS = 48
+TOPICS = {FEED: PARTITIONS, FORECASTS: PARTITIONS, FIXTURES: 1, DEAD_LETTERS: 1}
+MATCHES = 4
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> System:
+    """Play the demo matches at 60 times real speed, killing a match, the forecaster and everything on the way."""
+    system = System(
+        tmp_path_factory.mktemp("e2e") / "data",
+        ["replay.speed=60", "replay.loop=false", "match.conflate_behind_records=100000", "supervisor.retire_after_s=600"],
+    )
+    system.start()
+    try:
+        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
+        _wait_for_minute(system, 10)
+        system.processes("ray::MatchActor")[0].kill()
+        _wait_for_minute(system, 25)
+        system.processes("Forecaster")[0].kill()
+        _wait_for_minute(system, 40)
+        system.kill_everything()
+        system.start()
+        eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=240, every_s=0.5)
+        eventually(lambda: _history_is_complete(system), timeout_s=60, every_s=0.5)
+    finally:
+        system.stop()
+    return system
+
+
+def test_after_all_kills_every_forecast_is_what_the_log_alone_gives(played: System) -> None:
+    log = SqliteLog(played.folder / "log", TOPICS)
+    [model] = load_models(MODELS, 32).values()
+    for fixture in _fixtures(log):
+        assert fixture.lease is not None
+        counted = _counted(log, fixture)
+        expected = _undisturbed(log, fixture, model)
+        assert [(f.seq, f.row_hash) for f in counted] == [(f.seq, f.row_hash) for f in expected]
+        assert len(counted) > 500
+
+
+def test_the_state_after_all_kills_is_that_of_an_undisturbed_fold(played: System) -> None:
+    log, snapshots = SqliteLog(played.folder / "log", TOPICS), SqliteSnapshots(played.folder / "snapshots.db")
+    for fixture in _fixtures(log):
+        snapshot = snapshots.load(fixture.match_id)
+        assert snapshot is not None
+        session = _fold(log, fixture, lambda inputs: [], until=snapshot.offset)
+        from actors.domain.match import state_hash
+
+        assert snapshot.state_hash == state_hash(session.state)
+
+
+def test_history_holds_every_published_forecast_once_and_its_chain_is_whole(played: System) -> None:
+    log, history = SqliteLog(played.folder / "log", TOPICS), SqliteHistory(played.folder / "history.db")
+    for fixture in _fixtures(log):
+        rows = list(rows_of(history, fixture.match_id))
+        assert [row.seq for row in rows] == [f.seq for f in _counted(log, fixture)]
+        count, fault = check_chain(rows, history.heads(fixture.match_id), history.feature_snapshot)
+        assert (count, fault) == (len(rows), None)
+
+
+@pytest.mark.parametrize("batch", [500, 7])
+def test_every_forecast_replays_identically_whatever_the_batch(played: System, batch: int) -> None:
+    command = [sys.executable, "-m", "cluster.audit", "replay", "--data", str(played.folder), "--batch", str(batch)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    identical, total = _totals(done.stdout)
+    assert identical == total > 2_000
+
+
+def test_the_audit_names_a_row_that_was_changed(played: System, tmp_path: Path) -> None:
+    import sqlite3
+
+    copy = tmp_path / "history.db"
+    with sqlite3.connect(played.folder / "history.db") as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    with sqlite3.connect(copy) as db:
+        [(match_id, seq)] = db.execute("SELECT match_id, seq FROM predictions ORDER BY match_id, seq LIMIT 1 OFFSET 40")
+        db.execute("DELETE FROM predictions WHERE match_id = ? AND seq = ?", (match_id, seq))
+        [(following,)] = db.execute(
+            "SELECT prediction_id FROM predictions WHERE match_id = ? AND seq > ? ORDER BY seq LIMIT 1", (match_id, seq)
+        )
+    command = [sys.executable, "-m", "cluster.audit", "verify", "--data", str(tmp_path), "--match", match_id]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert following in done.stdout
+
+
+def _totals(output: str) -> tuple[int, int]:
+    words = output.strip().splitlines()[-1].split()
+    return int(words[0]), int(words[2])
+
+
+def _matches(system: System) -> list[dict[str, object]]:
+    try:
+        return list(httpx.get(f"{system.base}/v1/matches", timeout=5.0).raise_for_status().json()["matches"])
+    except httpx.HTTPError:
+        return [{"phase": "unknown"}]
+
+
+def _live(system: System) -> list[dict[str, object]]:
+    return [match for match in _matches(system) if match["phase"] == "live"]
+
+
+def _wait_for_minute(system: System, minute: int) -> None:
+    def reached() -> bool:
+        clocks = [match["clock"] for match in _matches(system) if "clock" in match]
+        return any(c["period"] == 2 or c["ms"] >= minute * 60_000 for c in clocks)  # type: ignore[index]
+
+    eventually(reached, timeout_s=120)
+
+
+def _history_is_complete(system: System) -> bool:
+    log, history = SqliteLog(system.folder / "log", TOPICS), SqliteHistory(system.folder / "history.db")
+    return all(
+        [row.seq for row in rows_of(history, f.match_id)] == [c.seq for c in _counted(log, f)] for f in _fixtures(log)
+    )
+
+
+def _fixtures(log: SqliteLog) -> list[Fixture]:
+    book = FixtureBook(log)
+    book.refresh()
+    assert len(book.fixtures) == MATCHES
+    return list(book.fixtures.values())
+
+
+def _counted(log: SqliteLog, fixture: Fixture) -> list[Forecast]:
+    assert fixture.lease is not None
+    records = log.read(FORECASTS, {fixture.lease.partition: fixture.lease.forecasts_from}, 10**6, 0.0)
+    _, counted = read_all(published_of(records, fixture.match_id))
+    return [record for record in counted if isinstance(record, Forecast)]
+
+
+def _undisturbed(log: SqliteLog, fixture: Fixture, model: Forecaster) -> list[Forecast]:
+    session = _fold(log, fixture, model.predict)
+    published = session._ports.log.topics[FORECASTS][0]  # type: ignore[attr-defined]
+    return [f for r in published if isinstance(f := decode_published(r.value or b""), Forecast)]
+
+
+def _fold(log: SqliteLog, fixture: Fixture, predict: object, until: int | None = None) -> MatchSession:
+    """Fold what the log has of a match in this process, with stores of its own."""
+    from msgspec.structs import replace
+
+    from actors.domain.ports import NewRecord
+
+    assert fixture.lease is not None
+    records = log.read(FEED, {fixture.lease.partition: fixture.lease.start_offset}, 10**6, 0.0)
+    copy = MemoryLog()
+    kept = itertools.takewhile(lambda record: until is None or record.offset <= until, records)
+    copy.append(FEED, 0, [NewRecord(key=record.key or "", value=record.value) for record in kept])
+    lease = replace(fixture.lease, partition=0, start_offset=0, forecasts_from=0)
+    settings = MatchSettings(read_wait_s=0.0, conflate_behind_records=10**9, snapshot_every_s=1e9)
+    ports = MatchPorts(log=copy, snapshots=MemorySnapshots(), predict=predict)  # type: ignore[arg-type]
+    session = MatchSession(fixture, lease, ports, settings)
+    while session.advance():
+        pass
+    return session
