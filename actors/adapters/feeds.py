@@ -37,7 +37,7 @@ KICK_OFF_MS = 5_000  # line-ups and first odds come before it
 BREAK_MS = 60_000  # half-time, and the pauses around extra time and before a shoot-out, shortened for playing
 UNKNOWN_KICK_OFF = datetime(1970, 1, 1, tzinfo=UTC)  # of a file that does not say when its match was played
 HEAD_BYTES = 256 * 1024  # beyond two squads, should a file begin with them
-MAX_FILE_BYTES = 1 << 30  # unpacked; the largest match file of any provider seen is 40 MB
+MAX_FILE_BYTES = 256 << 20  # unpacked; a match's events take 1 to 5 MB with every provider
 A_MATCH_FILE = "a match file of wyscout, statsbomb, betfair or a provider that kloppy reads"
 
 ADAPTERS: Mapping[str, str] = {  # in the order in which they are asked; kloppy last, since it reads many formats
@@ -285,4 +285,4 @@ def _read(path: Path, limit: int) -> bytes:
         raise NotAMatch(path.name, A_MATCH_FILE, f"a damaged packed file ({error})") from error
     except OSError as error:
         problem = error.strerror or str(error)
-        raise NotAMatch(path.name, A_MATCH_FILE, problem[:1].lower() + problem[1:]) from error
+        raise NotAMatch(path.name, A_MATCH_FILE, f"nothing readable ({problem[:1].lower()}{problem[1:]})") from error
