@@ -1,0 +1,158 @@
+"""The one way in for command lines: compose, check, run; what is wrong is one sentence on stderr and exit code 2."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import wraps
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from conf.schema import Config, register
+
+FOLDER = Path(__file__).resolve().parent
+EXIT_SETUP = 2
+
+_FULL_ERRORS = "HYDRA_FULL_ERROR"  # else Hydra prints errors itself and exits with 1
+_NOISE = re.compile(r" (Config search path:|See https?://).*$")  # what Hydra adds for its own developers
+_COULD_NOT_OVERRIDE = re.compile(r"Could not override '([^']+)'")
+
+
+class _Task:
+    """What Hydra calls. Keeps what main answered or raised, since Hydra would print errors in its own way."""
+
+    def __init__(self, main: Callable[[Config], int | None]) -> None:
+        self._main = main
+        self.answer: int | None = None
+        self.wrong: str | None = None
+        self.raised: BaseException | None = None
+
+    def __call__(self, composed: DictConfig) -> None:
+        try:
+            for unknown in _unknown_keys(composed):  # `+key=1` forces a key in; nobody would read it
+                raise ValueError(_no_such_key(unknown))
+            config = cast(Config, OmegaConf.to_object(composed))
+        except (OmegaConfBaseException, ValueError, TypeError) as error:
+            self.wrong = sentence(error)
+            return
+        try:
+            self.answer = self._main(config)
+        except BaseException as error:  # noqa: BLE001  raised again by `run`, out of Hydra's sight
+            self.raised = error
+
+
+def run(
+    main: Callable[[Config], int | None], config_name: str = "config", expected: tuple[type[Exception], ...] = ()
+) -> int:
+    """Compose the configuration from conf/ and the command line, call `main` with it, and return the exit code.
+
+    Args:
+        main: Takes the checked configuration; its answer is the exit code, None is 0.
+        config_name: The YAML file to begin with.
+        expected: Errors of main that mean "cannot start as configured": one sentence, no traceback, exit code 2.
+    """
+    register()
+    task = _Task(main)
+
+    @wraps(main)  # Hydra names the job after main's module
+    def task_of_main(composed: DictConfig) -> None:
+        task(composed)
+
+    try:
+        _compose_and_call(task_of_main, config_name)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        return _refuse(sentence(error))
+    except OSError as error:
+        return _refuse(f"the run folder {error.filename} cannot be written: {error.strerror}")
+    if task.wrong is not None:
+        return _refuse(task.wrong)
+    if isinstance(task.raised, expected):
+        return _refuse(" ".join(str(task.raised).split()))
+    if task.raised is not None:
+        raise task.raised
+    return task.answer or 0
+
+
+def _compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> None:
+    before = os.environ.get(_FULL_ERRORS)
+    os.environ[_FULL_ERRORS] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(FOLDER), config_name=config_name)(task)()
+    finally:
+        if before is None:
+            os.environ.pop(_FULL_ERRORS, None)
+        else:
+            os.environ[_FULL_ERRORS] = before
+
+
+def _refuse(problem: str) -> int:
+    sys.stderr.write(f"{problem}\n")
+    return EXIT_SETUP
+
+
+def sentence(error: BaseException) -> str:
+    """Say in one sentence what is wrong with a configuration, naming the key in full."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: expected key=value, {str(error.__cause__ or error).strip()}"
+    override = _COULD_NOT_OVERRIDE.match(str(error))
+    for link in reversed(chain):
+        if isinstance(link, MissingConfigException):
+            return _no_such_option(link)
+        if isinstance(link, ConfigKeyError | ConfigAttributeError):
+            return _no_such_key(max(_full_key(link), override[1] if override else "", key=len))
+        if isinstance(link, OmegaConfBaseException) and _full_key(link):
+            return f"{_full_key(link)}: {_first_line(link)}"
+    return _NOISE.sub("", " ".join(str(error).split()))
+
+
+def _no_such_option(error: MissingConfigException) -> str:
+    if error.missing_cfg_file is None or not error.options:
+        return _NOISE.sub("", " ".join(str(error).split()))
+    group, _, option = error.missing_cfg_file.rpartition("/")
+    options = ", ".join(name for name in error.options if not name.startswith("base_"))
+    return f"{group}={option}: there is no such option; choose from {options}"
+
+
+def _no_such_key(key: str) -> str:
+    near = get_close_matches(key, _known_keys(OmegaConf.structured(Config)), n=1)
+    return f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _full_key(error: OmegaConfBaseException) -> str:
+    return error.full_key or str(error.key or "")
+
+
+def _first_line(error: OmegaConfBaseException) -> str:
+    return str(error.msg or error).strip().partition("\n")[0]
+
+
+def _known_keys(node: DictConfig, prefix: str = "") -> list[str]:
+    """Return every key below `node` in full, sections included."""
+    keys = []
+    for name in map(str, node):
+        keys.append(f"{prefix}{name}")
+        below = None if OmegaConf.is_missing(node, name) else node[name]
+        if isinstance(below, DictConfig):
+            keys += _known_keys(below, f"{prefix}{name}.")
+    return keys
+
+
+def _unknown_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield in full the keys that the dataclass of their section does not have."""
+    known = {field.name for field in fields(cast(Any, OmegaConf.get_type(node)))}
+    for name in map(str, node):
+        if name not in known:
+            yield f"{prefix}{name}"
+        elif not OmegaConf.is_missing(node, name) and OmegaConf.is_dict(below := node._get_node(name)):
+            yield from _unknown_keys(cast(DictConfig, below), f"{prefix}{name}.")

@@ -1,0 +1,239 @@
+"""The typed configuration. What is not said here does not exist: an unknown key stops the start, by its full name.
+
+Not frozen: Hydra could then lay neither YAML nor overrides over it. Defaults stand here once, the YAML beside it only
+says what an option makes different. Paths are relative to the folder in which the program is started.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+_MOST_PARTITIONS = 4_096
+
+
+def _need(holds: bool, key: str, what: str, was: object) -> None:
+    if not holds:
+        raise ValueError(f"{key} must be {what}, was {was!r}")
+
+
+def _need_text(key: str, was: str) -> None:
+    _need(bool(was.strip()), key, "a name or path that is not empty", was)
+
+
+def _need_whole(key: str, was: int, least: int = 1, most: int | None = None) -> None:
+    within = f"at least {least}" if most is None else f"between {least} and {most}"
+    _need(was >= least and (most is None or was <= most), key, within, was)
+
+
+def _need_positive(key: str, was: float) -> None:
+    _need(0 < was < math.inf, key, "a finite number above 0", was)
+
+
+def _need_rate(key: str, was: float) -> None:
+    _need(0 <= was <= 1, key, "a probability between 0 and 1", was)
+
+
+@dataclass
+class DataConfig:
+    """Where source data lies and where this machine keeps what it makes."""
+
+    root: str = "../shared/data"  # recorded matches, results and odds (data.root); only read
+    folder: str = "data"  # what a run makes: log, stores, run folders
+
+    def __post_init__(self) -> None:
+        _need_text("data.root", self.root)
+        _need_text("data.folder", self.folder)
+
+
+@dataclass
+class FeedConfig:
+    """One option of the `feed` group: partitions of the log and who gets them."""
+
+    partitions: int = 48
+    shared_partitions: int = 8  # the last of them: for matches that find no partition of their own
+
+    def __post_init__(self) -> None:
+        _need_whole("feed.partitions", self.partitions, most=_MOST_PARTITIONS)
+        _need_whole("feed.shared_partitions", self.shared_partitions, most=self.partitions)
+
+
+@dataclass
+class StoreConfig:
+    """Base of the options of the `store` group."""
+
+    folder: str = MISSING  # what this machine keeps: lock, log, snapshots, history
+
+    def __post_init__(self) -> None:
+        _need_text("store.folder", self.folder)
+
+
+@dataclass
+class EmbeddedStoreConfig(StoreConfig):
+    """Log, snapshots and history in SQLite files, the live view in memory."""
+
+
+@dataclass
+class MatchConfig:
+    """How one live match is run."""
+
+    snapshot_every_records: int = 200
+    snapshot_every_s: float = 5.0
+    read_batch: int = 256
+    conflate_behind_records: int = 256  # a batch this full means the match is behind: ticks' forecasts are left out
+    predict_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        _need_whole("match.snapshot_every_records", self.snapshot_every_records)
+        _need_positive("match.snapshot_every_s", self.snapshot_every_s)
+        _need_whole("match.read_batch", self.read_batch, most=10_000)
+        _need_whole("match.conflate_behind_records", self.conflate_behind_records)
+        _need_positive("match.predict_timeout_s", self.predict_timeout_s)
+
+
+@dataclass
+class SupervisorConfig:
+    """When matches are leased, judged stuck, and let go."""
+
+    lease_before_s: float = 24 * 3600.0  # before kick-off
+    retire_after_s: float = 60.0  # settled and without a new record for so long
+    stalled_after_s: float = 15.0  # records wait, none is folded
+    start_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("lease_before_s", "retire_after_s", "stalled_after_s", "start_timeout_s"):
+            _need_positive(f"supervisor.{name}", getattr(self, name))
+
+
+@dataclass
+class ReplayConfig:
+    """Which recorded matches are played as live feeds, how fast, and what real feeds do to them."""
+
+    enabled: bool = True
+    speed: float = 10.0  # 1 is real time, 0 as fast as it goes
+    loop: bool = True  # begin anew when a match is over, as a new fixture
+    matches: list[str] = field(default_factory=list)  # files or ids such as wyscout:2499841; none means the demo
+    seed: int | None = None  # of the noise; without it there is none
+    delay_ms: int = 0  # mean extra latency
+    reorder: float = 0.0  # rates are probabilities per record unless said otherwise
+    duplicate: float = 0.0
+    gap: float = 0.0
+    correction: float = 0.0  # per goal and card
+    taken_back: float = 0.0  # per period: a goal that a review takes back
+    simulated_odds: bool = False
+
+    def __post_init__(self) -> None:
+        _need(0 <= self.speed < math.inf, "replay.speed", "a finite number of at least 0", self.speed)
+        for index, match in enumerate(self.matches):
+            _need_text(f"replay.matches[{index}]", match)
+        rates = ("reorder", "duplicate", "gap", "correction", "taken_back")
+        for name in rates:
+            _need_rate(f"replay.{name}", getattr(self, name))
+        _need_whole("replay.delay_ms", self.delay_ms, least=0, most=60_000)
+        is_noisy = self.simulated_odds or self.delay_ms > 0 or any(getattr(self, name) > 0 for name in rates)
+        if self.seed is None:
+            _need(not is_noisy, "replay.seed", "a whole number where noise or simulated odds are on", None)
+        else:
+            _need_whole("replay.seed", self.seed, least=0)
+
+
+@dataclass
+class ModelConfig:
+    """One option of the `model` group: the committed version is the one in this folder."""
+
+    folder: str = MISSING  # weights.safetensors and manifest.json
+
+    def __post_init__(self) -> None:
+        _need_text("model.folder", self.folder)
+
+
+@dataclass
+class ServeConfig:
+    """One option of the `serve` group: addresses, replicas, and the bound of every queue."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_replicas: int = 1
+    push_replicas: int = 1  # fixed: a change of replicas would cut streams
+    forecaster_min_replicas: int = 1
+    forecaster_max_replicas: int = 2
+    target_ongoing: float = 16.0  # requests per forecaster replica that autoscaling aims at
+    batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
+    batch_requests: int = 64  # joined at most
+    batch_wait_ms: float = 2.0
+    max_ongoing: int = 256  # per replica
+    max_queued: int = 1_024  # beyond it: 429
+    max_streams: int = 10_000  # per push replica
+    predict_timeout_s: float = 2.0
+    tail_per_partition: int = 2_000  # published records held for resuming
+
+    def __post_init__(self) -> None:
+        _need_text("serve.host", self.host)
+        _need_whole("serve.port", self.port, most=65_535)
+        counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
+        for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
+            _need_whole(f"serve.{name}", getattr(self, name))
+        _need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
+        _need_positive("serve.target_ongoing", self.target_ongoing)
+        _need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
+        _need_positive("serve.predict_timeout_s", self.predict_timeout_s)
+
+
+@dataclass
+class RayConfig:
+    """Ray on this machine. More logical CPUs than cores, given in small fractions: else batch work waits for ever."""
+
+    num_cpus: int = 16
+    object_store_mb: int = 256
+    dashboard_port: int = 8265
+    metrics_port: int = 8090  # pinned, so that Prometheus finds it
+
+    def __post_init__(self) -> None:
+        _need_whole("ray.num_cpus", self.num_cpus)
+        _need_whole("ray.object_store_mb", self.object_store_mb, least=80)  # Ray refuses less than 75 MiB
+        _need_whole("ray.dashboard_port", self.dashboard_port, most=65_535)
+        _need_whole("ray.metrics_port", self.metrics_port, most=65_535)
+
+
+@dataclass
+class Config:
+    """The root: everything that `python -m cluster.launch` takes."""
+
+    profile: str = MISSING  # which of the options below belong together
+    data: DataConfig = field(default_factory=DataConfig)
+    feed: FeedConfig = field(default_factory=FeedConfig)
+    store: StoreConfig = MISSING
+    match: MatchConfig = field(default_factory=MatchConfig)
+    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    model: ModelConfig = MISSING
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        ports = {
+            "serve.port": self.serve.port,
+            "ray.dashboard_port": self.ray.dashboard_port,
+            "ray.metrics_port": self.ray.metrics_port,
+        }
+        taken: dict[int, str] = {}
+        for key, port in ports.items():
+            _need(port not in taken, key, f"another port than {taken.get(port)}", port)
+            taken[port] = key
+
+
+def register() -> None:
+    """Make the schemas known to Hydra; doing it again changes nothing."""
+    store = ConfigStore.instance()
+    store.store(name="base_config", node=Config)
+    options: dict[str, dict[str, Any]] = {
+        "feed": {"base_feed": FeedConfig},
+        "store": {"base_embedded": EmbeddedStoreConfig},
+        "model": {"base_model": ModelConfig},
+        "serve": {"base_serve": ServeConfig},
+    }
+    for group, nodes in options.items():
+        for name, node in nodes.items():
+            store.store(group=group, name=name, node=node)
