@@ -39,10 +39,17 @@ export function minute({ period, ms, label }) {
   return over > 0 ? `${STARTS[period] + LENGTHS[period]}+${over}'` : `${STARTS[period] + played}'`;
 }
 
-const WHEN = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const WHEN = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 export const clockTime = (at) => TIME.format(performance.timeOrigin + at);
-export const when = (iso) => (iso ? WHEN.format(new Date(iso)) : "");
+
+// In the reader's time zone; the year only if it is another one. Feeds without a kick-off time say 1970.
+export function when(iso) {
+  const at = iso ? new Date(iso) : null;
+  if (!at || at.getUTCFullYear() <= 1970) return "";
+  const year = at.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  return at.toLocaleString("en-GB", { ...WHEN, ...year });
+}
 
 export function phaseName(m) {
   if (m.phase === "live") return PERIODS[m.clock?.period ?? 0] || "live";

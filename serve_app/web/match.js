@@ -22,6 +22,7 @@ export class MatchPage {
       const loaded = await timeline(this.id);
       const last = loaded.at(-1)?.seq ?? -1;
       this.points = [...loaded, ...this.points.filter((point) => point.seq > last)];
+      this.add(state.matches.get(this.id)); // history may be a moment behind
       this.problem = null;
     } catch (error) {
       this.problem = error.message;
@@ -31,7 +32,7 @@ export class MatchPage {
 
   // A forecast came by push: it is the timeline's next point.
   add(m) {
-    if (!m.markets || m.seq <= (this.points.at(-1)?.seq ?? -1)) return;
+    if (!m?.markets || m.seq <= (this.points.at(-1)?.seq ?? -1)) return;
     this.points.push({ seq: m.seq, clock: m.as_of.clock, score: m.score, cards: m.cards, one_x_two: m.markets.one_x_two });
   }
 

@@ -38,7 +38,7 @@ export class State {
       const known = this.matches.get(id);
       if (known) Object.assign(known, beat, { at: performance.now() });
     }
-    const gone = [...this.matches.values()].some((m) => isLive(m) && !(m.match_id in matches));
+    const gone = [...this.matches.values()].some((m) => m.markets && isLive(m) && !(m.match_id in matches));
     return gone || Object.keys(matches).some((id) => !this.matches.has(id));
   }
 

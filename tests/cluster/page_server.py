@@ -13,19 +13,19 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
-from serve_app.app import build_app
 
 from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory
 from actors.adapters.memory_view import MemoryView
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
+from serve_app.app import build_app
 from serve_app.deps import AppDeps, ServedModels
 from tests.conftest import eventually
 from tests.unit.fakes import predict
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTITIONS = {FEED: 4, FORECASTS: 4, FIXTURES: 1, DEAD_LETTERS: 1}
+PARTITIONS = {FEED: 16, FORECASTS: 16, FIXTURES: 1, DEAD_LETTERS: 1}
 
 
 def open_log(folder: Path) -> SqliteLog:
