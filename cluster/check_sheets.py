@@ -81,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", choices=SOURCES, default="wyscout")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth match")
     options = parser.parse_args(arguments)
+    if options.every < 1:
+        parser.error(f"--every must be at least 1, was {options.every}")
     try:
         return _check(options.data_root, options.source, options.every)
     except SetupError as error:
