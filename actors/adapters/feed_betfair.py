@@ -167,18 +167,20 @@ def join_odds(feed: MatchFeed, odds: Sequence[TimedRecord]) -> MatchFeed:
     """Add the odds of `odds_only` to another provider's feed of the same match, aligned on kick-off.
 
     The first half's length is the feed's own; the second half's odds are placed as if it began 15 minutes after the
-    end of the first. Odds after the feed's end are left out.
+    end of the first. Odds after the feed's end are left out; those from before kick-off stay where they are.
+
+    Raises:
+        NotAMatch: There are odds in play and the feed does not say when its periods end.
     """
-    lengths = _lengths_of(feed)
+    lengths = _lengths_of(feed) if any(timed.record.clock.period for timed in odds) else {}
     joined: list[TimedRecord] = []
+    counts: dict[str, int] = {}
     for timed in odds:
-        place = (timed.at_ms, timed.record.clock)
-        if timed.record.clock.period:
-            found = _place(timed.at_ms - KICK_OFF_MS, lengths)
-            if found is None:
-                continue
-            place = found
-        joined.append(_moved(feed.fixture, timed, *place, provider_seq=len(joined) + 1))
+        in_play, provider = timed.record.clock.period > 0, timed.record.provider
+        place = _place(timed.at_ms - KICK_OFF_MS, lengths) if in_play else (timed.at_ms, timed.record.clock)
+        if place is not None:
+            counts[provider] = counts.get(provider, 0) + 1
+            joined.append(_moved(feed.fixture, timed, *place, provider_seq=counts[provider]))
     records = sorted((*feed.records, *joined), key=lambda timed: timed.at_ms)  # stable: events before odds
     return MatchFeed(_with_odds(feed.fixture, odds), tuple(records))
 
@@ -205,12 +207,13 @@ def _moved(fixture: Fixture, timed: TimedRecord, at_ms: int, clock: Clock, provi
 
 
 def _with_odds(fixture: Fixture, odds: Sequence[TimedRecord]) -> Fixture:
-    believed = fixture.believed
+    believed, ids = fixture.believed, dict(fixture.provider_ids)
+    for timed in odds:
+        named_by, _, number = timed.record.match_id.partition(":")
+        if named_by == timed.record.provider:
+            ids[named_by] = number
     providers = dict.fromkeys((*believed.odds, *(timed.record.provider for timed in odds)))
-    ids = {t.record.provider: t.record.match_id.partition(":")[2] for t in odds[:1]}
-    return replace(
-        fixture, believed=replace(believed, odds=tuple(providers)), provider_ids={**fixture.provider_ids, **ids}
-    )
+    return replace(fixture, believed=replace(believed, odds=tuple(providers)), provider_ids=ids)
 
 
 def _placed(stream: _Stream) -> Iterator[tuple[tuple[int, Clock], _Change]]:

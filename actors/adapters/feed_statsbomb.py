@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -135,6 +135,10 @@ class _Squad(Struct):
     team_name: str
     lineup: list[_SquadPlayer]
 
+    @property
+    def teams(self) -> set[int]:
+        return {self.team_id}
+
 
 class _HomeTeam(Struct):
     home_team_id: int
@@ -158,6 +162,10 @@ class _Match(Struct):
     kick_off: str | None = None
     competition: _Competition = _Competition()
 
+    @property
+    def teams(self) -> set[int]:
+        return {self.home_team.home_team_id, self.away_team.away_team_id}
+
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether this is a StatsBomb event list: each event names its type, possession team and play pattern."""
@@ -177,12 +185,11 @@ def read(path: Path, meta: Path | None) -> MatchFeed:
     events = _events(path)
     home, away = _teams(path, events)
     number = _number(path)
-    match = _match(meta, number, {home.id, away.id}) if meta else None
+    match, squads = _second(meta, number, {home.id, away.id}) if meta else (None, [])
     if match and match.home_team.home_team_id == away.id:
         home, away = away, home
     builder = FeedBuilder(_fixture(number, home, away, match), PROVIDER)
     adapter = _Adapter(builder, home.id)
-    squads = _squads(meta) if meta and match is None else []
     builder.before(0, "lineups", _lineups(events, home, away, squads))
     for event in events:
         adapter.add(event)
@@ -384,33 +391,23 @@ def _kick_off(match: _Match) -> datetime:
     return datetime.fromisoformat(f"{match.match_date}T{match.kick_off or '00:00:00'}").replace(tzinfo=UTC)
 
 
-def _match(meta: Path, number: str, teams: set[int]) -> _Match | None:
-    """Return this match's entry of a matches file, or None where `meta` is a line-ups file."""
-    data = read_bytes(meta)
-    if _decodes(data, list[_Squad]):
-        return None
+def _second(meta: Path, number: str, teams: set[int]) -> tuple[_Match | None, list[_Squad]]:
+    """Return this match's entry of a matches file, or the squads of a line-ups file, whichever `meta` is."""
+    data = read_bytes(meta).removeprefix(b"\xef\xbb\xbf")
     try:
-        matches = msgspec.json.decode(data, type=list[_Match])
-        kick_offs = {match.match_id: _kick_off(match) for match in matches}
+        raw = msgspec.json.decode(data, type=list[dict[str, Any]])
+        entries: list[_Match | _Squad] = [
+            msgspec.convert(entry, _Match) if "match_id" in entry else msgspec.convert(entry, _Squad) for entry in raw
+        ]
+        ours = [entry for entry in entries if entry.teams <= teams]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise NotAMatch(meta.name, EXPECTED_META, f"{describe(data)} ({error})") from error
-    ours = [m for m in matches if {m.home_team.home_team_id, m.away_team.away_team_id} == teams]
-    found = next((m for m in ours if str(m.match_id) == number), ours[0] if len(ours) == 1 else None)
-    if found is None:
-        raise NotAMatch(meta.name, EXPECTED_META, f"{len(kick_offs)} other matches")
-    return found
-
-
-def _squads(meta: Path) -> list[_Squad]:
-    return msgspec.json.decode(read_bytes(meta), type=list[_Squad])
-
-
-def _decodes(data: bytes, kind: type) -> bool:
-    try:
-        msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    matches = [entry for entry in ours if isinstance(entry, _Match)]
+    squads = [entry for entry in ours if isinstance(entry, _Squad)]
+    match = next((m for m in matches if str(m.match_id) == number), matches[0] if len(matches) == 1 else None)
+    if match is None and not squads:
+        raise NotAMatch(meta.name, EXPECTED_META, f"{len(entries)} entries, of which {len(ours)} are these teams'")
+    return match, squads
 
 
 def _lineups(events: Sequence[_Event], home: _Named, away: _Named, squads: Sequence[_Squad]) -> Lineups:

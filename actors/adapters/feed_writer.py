@@ -111,13 +111,19 @@ class FeedWriter:
         self._push(run)
 
     def step(self) -> float | None:
-        """Send what is due; return the seconds until more is, or None when nothing is left."""
+        """Send what is due; return the seconds until more is, or None when nothing is left.
+
+        Raises:
+            StoreUnavailable: The log did not answer after all retries; the next step tries again.
+        """
         now_s = self._monotonic()
         while self._due and self._due[0][0] <= now_s:
             _, _, run = heapq.heappop(self._due)
-            self._send(run, now_s)
-            if run.next < len(run.schedule):
-                self._push(run)
+            try:
+                self._send(run, now_s)
+            finally:  # also where the log did not answer: the match goes on with the next step
+                if run.next < len(run.schedule):
+                    self._push(run)
             if run.ms_per_s == 0:
                 return 0.0  # let `stop` be asked between batches
         return max(self._due[0][0] - self._monotonic(), 0.0) if self._due else None
