@@ -1,0 +1,186 @@
+"""Reads `data.root` for the odds-anchored model: prices, and how goals and red cards came, minute by minute."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from actors.domain.errors import SetupError
+from training.ratings import Result
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MINUTES = 91  # rows of a match in minute_state: 0..90, each with what happened before it
+SUITES = ("understat", "wyscout")
+LEAGUE_CODES = {
+    "ENG-Premier League": "E0",
+    "ESP-La Liga": "SP1",
+    "FRA-Ligue 1": "F1",
+    "GER-Bundesliga": "D1",
+    "ITA-Serie A": "I1",
+    "RUS-Premier League": "RUS",
+}
+_PRICES = ["odds_close_h", "odds_close_d", "odds_close_a", "odds_close_o25", "odds_close_u25"]
+_NAMES = ["odds_home_name", "odds_away_name"]
+_RESULT_COLUMNS = ["league", "country", "tier", "season_start", "date", "home", "away", "fthg", "ftag"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveMatches:
+    """Matches with closing prices and one state per minute; n of them, home first."""
+
+    suite: str
+    match_id: IntArray  # (n,)
+    day: NDArray[np.datetime64]  # (n,) of kick-off, UTC
+    league: tuple[str, ...]
+    home: tuple[str, ...]  # names of the results file
+    away: tuple[str, ...]
+    prices: FloatArray  # (n, 3) home, draw, away
+    over_under: FloatArray  # (n, 2) over and under 2.5 goals, NaN where there is none
+    goals: IntArray  # (n, MINUTES, 2)
+    reds: IntArray | None  # (n, MINUTES, 2); None where cards have no times
+    final: IntArray  # (n, 2) goals of regular time
+    outcome: IntArray  # (n,) 0 home, 1 draw, 2 away
+
+    def __len__(self) -> int:
+        return len(self.match_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfLengths:
+    """How long halves lasted; seconds."""
+
+    first_s: FloatArray
+    second_s: FloatArray
+
+
+def read_columns(root: Path, relative: str, columns: list[str]) -> pa.Table:
+    """Read columns of one Parquet file; raises SetupError in one sentence if folder, file or column is not there."""
+    if not root.is_dir():
+        raise SetupError(f"data.root: no folder {root}; set data.root=DIR to the data's folder")
+    path = root / relative
+    if not path.is_file():
+        raise SetupError(f"{path}: no such file; data.root must hold {relative}")
+    try:
+        present = pq.read_schema(path).names
+        missing = [column for column in columns if column not in present]
+        if missing:
+            raise SetupError(f"{path}: has no column {', '.join(missing)}")
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise SetupError(f"{path}: cannot be read as Parquet ({reason})") from error
+
+
+def data_hashes(root: Path) -> dict[str, str]:
+    """Return the sha256 of every file that fitting reads, by its path under `root`."""
+    files = ["results/matches.parquet", "wyscout/matches.parquet", "wyscout/minute_state.parquet"]
+    files += ["understat/matches.parquet", "understat/minute_state.parquet"]
+    hashes = {}
+    for relative in sorted(files):
+        with (root / relative).open("rb") as file:
+            hashes[relative] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def load_live(root: Path, suite: str, start: date, end: date) -> LiveMatches:
+    """Load the matches of a suite that kicked off in [start, end), that have closing 1X2 prices and all goals."""
+    extra = ["goals_complete", "awarded_or_partial"] if suite == "understat" else []
+    columns = ["match_id", "competition", "kickoff_utc", "home_ft", "away_ft", *_PRICES, *_NAMES, *extra]
+    table = read_columns(root, f"{suite}/matches.parquet", columns)
+    day = _column(table, "kickoff_utc").astype("datetime64[D]")
+    prices = np.stack([_column(table, name).astype(np.float64) for name in _PRICES], axis=1)
+    keep = (day >= np.datetime64(start)) & (day < np.datetime64(end)) & np.isfinite(prices[:, :3]).all(axis=1)
+    if suite == "understat":
+        whole, awarded = (_column(table, name).astype(np.bool_) for name in extra)
+        keep &= whole & ~awarded
+    chosen = np.flatnonzero(keep)
+    match_id = _column(table, "match_id")[chosen].astype(np.int64)
+    states = _minutes(root, suite, match_id)
+    final = np.stack([_column(table, name)[chosen] for name in ("home_ft", "away_ft")], axis=1).astype(np.int64)
+    competitions = table.column("competition").to_pylist()
+    return LiveMatches(
+        suite=suite,
+        match_id=match_id,
+        day=day[chosen],
+        league=tuple(LEAGUE_CODES.get(competitions[row], "") for row in chosen),
+        home=_names(table, "odds_home_name", chosen),
+        away=_names(table, "odds_away_name", chosen),
+        prices=prices[chosen, :3],
+        over_under=prices[chosen, 3:],
+        goals=states["goals"],
+        reds=states.get("reds"),
+        final=final,
+        outcome=states["outcome"],
+    )
+
+
+def load_half_lengths(root: Path, end: date) -> HalfLengths:
+    """Load how long the halves of Wyscout's matches lasted that kicked off before `end`."""
+    table = read_columns(root, "wyscout/matches.parquet", ["kickoff_utc", "h1_len_s", "h2_len_s"])
+    before = _column(table, "kickoff_utc").astype("datetime64[D]") < np.datetime64(end)
+    first, second = (_column(table, name)[before].astype(np.float64) for name in ("h1_len_s", "h2_len_s"))
+    return HalfLengths(first_s=first, second_s=second)
+
+
+def load_results(root: Path, end: date) -> list[Result]:
+    """Load all results dated before `end`, by day."""
+    table = read_columns(root, "results/matches.parquet", _RESULT_COLUMNS)
+    days = _column(table, "date").astype("datetime64[D]")
+    chosen = np.flatnonzero(days < np.datetime64(end))
+    order = chosen[np.argsort(days[chosen], kind="stable")]
+    columns = [table.column(name).take(pa.array(order)).to_pylist() for name in _RESULT_COLUMNS if name != "date"]
+    rows = zip(*columns, days[order].astype(np.int64).tolist(), strict=True)
+    return [
+        Result(
+            league=league,
+            country=country,
+            tier=tier,
+            season=season,
+            day=day,
+            home=home,
+            away=away,
+            home_goals=home_goals,
+            away_goals=away_goals,
+        )
+        for league, country, tier, season, home, away, home_goals, away_goals, day in rows
+    ]
+
+
+def _minutes(root: Path, suite: str, match_id: IntArray) -> dict[str, IntArray]:
+    """Return goals (n, MINUTES, 2), outcome (n,) and, where they have times, red cards, in the order of `match_id`."""
+    counts = {"goals": ["home_goals", "away_goals"]}
+    if suite == "wyscout":
+        counts["reds"] = ["home_reds", "away_reds"]
+    names = [name for pair in counts.values() for name in pair]
+    relative = f"{suite}/minute_state.parquet"
+    table = read_columns(root, relative, ["match_id", "minute", "res90", *names])
+    order = np.lexsort((_column(table, "minute"), _column(table, "match_id")))
+    ids = _column(table, "match_id")[order].astype(np.int64)
+    start = np.searchsorted(ids, match_id)
+    rows = start[:, None] + np.arange(MINUTES)
+    if len(match_id) and (rows.max() >= len(ids) or (ids[rows] != match_id[:, None]).any()):
+        raise SetupError(f"{root / relative}: a match of {suite}/matches.parquet has not its {MINUTES} minutes")
+    sorted_rows = order[rows]
+    states = {
+        kind: np.stack([_column(table, name)[sorted_rows] for name in pair], axis=2).astype(np.int64)
+        for kind, pair in counts.items()
+    }
+    states["outcome"] = _column(table, "res90")[sorted_rows[:, 0]].astype(np.int64)
+    return states
+
+
+def _column(table: pa.Table, name: str) -> NDArray[np.generic]:
+    array: NDArray[np.generic] = table.column(name).to_numpy()
+    return array
+
+
+def _names(table: pa.Table, name: str, rows: IntArray) -> tuple[str, ...]:
+    values = table.column(name).to_pylist()
+    return tuple(values[row] or "" for row in rows)
