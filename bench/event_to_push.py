@@ -1,4 +1,4 @@
-"""How old is a forecast when a reader has it, from the moment its event was due? Four matches, real speed and ten times.
+"""How old is a forecast when a reader has it, from the moment its event was due? Four matches, real speed and 10x.
 
 Open loop: the feed sends each record at its intended time whatever the system does, and the age is counted from that
 intended time (`as_of.occurred_at`), so a stall counts in full. One SSE reader on the same machine, the same clock.

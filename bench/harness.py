@@ -24,7 +24,9 @@ def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 def report(bench: str, config: dict[str, Any], result: dict[str, Any]) -> None:
     """Print a bench's one line."""
-    print(json.dumps({"bench": bench, "config": config, **result, "commit": _commit(), "machine": _machine()}), flush=True)
+    print(
+        json.dumps({"bench": bench, "config": config, **result, "commit": _commit(), "machine": _machine()}), flush=True
+    )
 
 
 def _commit() -> str:

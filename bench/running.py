@@ -36,7 +36,7 @@ class System:
         self.base = f"http://127.0.0.1:{port}"
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         self._options = [
-            f"store.folder={folder}",
+            f"data.folder={folder}",
             f"serve.port={port}",
             f"ray.dashboard_port={dashboard}",
             f"ray.metrics_port={metrics}",

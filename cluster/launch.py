@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from conf.run import run
-from conf.schema import Config
 from rich.console import Console
 
-from actors.domain.errors import ForecastingError, SetupError
+from actors.domain.errors import ForecastingError
 from cluster.processes import end_children, need_port, only_one, reap, remember_children
+from conf.run import run
+from conf.schema import Config
 
 logger = logging.getLogger("touchline.launch")
 console = Console(highlight=False, soft_wrap=True)
@@ -180,13 +179,13 @@ class System:
         from ray import serve
 
         from actors.models import ModelRegistry
-        from cluster.wiring import FORECASTER_APP, model_version
+        from cluster.wiring import FORECASTER_APP, read_manifest
         from serve_app.forecaster import Forecaster
 
         config = self._config
         folder = Path(config.model.folder).resolve()
         registry = ray.remote(ModelRegistry).options(name="model_registry", num_cpus=0.01, max_restarts=-1)
-        self._actors["registry"] = registry.remote(model_version(folder), str(folder))
+        self._actors["registry"] = registry.remote(str(read_manifest(folder)["model_version"]), str(folder))
         serve.start(http_options={"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None})
         forecaster = serve.deployment(Forecaster).options(
             name="Forecaster",
@@ -259,4 +258,4 @@ class System:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, expected=(ForecastingError, SetupError, msgspec.MsgspecError)))
+    sys.exit(run(main, expected=(ForecastingError,)))

@@ -5,13 +5,12 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
-from conf.schema import Config
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
@@ -20,10 +19,14 @@ from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
 from actors.adapters.memory_view import MemoryView
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
+from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded, SetupError
 from actors.domain.fixtures import Fixture
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, EventLog
+from actors.machines.fixtures import SupervisorSettings
+from actors.machines.replay import ReplayPlan
 from actors.match import MatchActor, MatchPorts, MatchSettings, Progress
+from cluster.player import PlayerSettings
+from conf.schema import Config
 from serve_app.deps import AppDeps, ServedModels
 
 NAMESPACE = "touchline"
@@ -118,12 +121,51 @@ class Wiring:
             web=_WEB,
         )
 
+    def supervisor_settings(self) -> SupervisorSettings:
+        """Return when matches are leased, judged stuck, and let go."""
+        supervisor, feed = self.config.supervisor, self.config.feed
+        return SupervisorSettings(
+            partitions=feed.partitions,
+            shared_partitions=feed.shared_partitions,
+            lease_before=timedelta(seconds=supervisor.lease_before_s),
+            retire_after_s=supervisor.retire_after_s,
+            stalled_after_s=supervisor.stalled_after_s,
+            start_timeout_s=supervisor.start_timeout_s,
+        )
+
+    def player_settings(self) -> PlayerSettings:
+        """Return how recorded matches are played."""
+        replay = self.config.replay
+        plan = ReplayPlan(
+            seed=replay.seed or 0,
+            delay_ms=replay.delay_ms,
+            reorder=replay.reorder,
+            duplicate=replay.duplicate,
+            gap=replay.gap,
+            correction=replay.correction,
+            taken_back=replay.taken_back,
+            simulated_odds=replay.simulated_odds,
+        )
+        return PlayerSettings(speed=replay.speed, loop=replay.loop, plan=plan)
+
     def served_models(self) -> Callable[[], ServedModels]:
         """Return the reader of the committed version and its manifest."""
-        folder = Path(self.config.model.folder).resolve()
-        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
+        manifest = read_manifest(Path(self.config.model.folder).resolve())
         version = str(manifest["model_version"])
         return lambda: ServedModels(live=version, versions={version: manifest})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a model's manifest.
+
+    Raises:
+        SetupError: There is none.
+    """
+    try:
+        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise SetupError(f"model.folder={folder} holds no readable manifest.json: {error}") from error
+    return manifest
 
 
 class RayMatchRunner:

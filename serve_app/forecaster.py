@@ -17,7 +17,9 @@ from training.network import TorchForecaster, load_model
 class Forecaster:
     """One replica. Loads the committed model, checks its golden vectors, acknowledges; then answers."""
 
-    async def __init__(self, registry: Any, batch_rows: int, most_requests: int, window_s: float) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits constructors
+        self, registry: Any, batch_rows: int, most_requests: int, window_s: float
+    ) -> None:
         torch.set_num_threads(1)
         self._predict_many.set_max_batch_size(most_requests)
         self._predict_many.set_batch_wait_timeout_s(window_s)
@@ -36,7 +38,9 @@ class Forecaster:
         answer: list[Prediction] = await self._predict_many(inputs)
         return answer
 
-    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.001)
+    @serve.batch(  # type: ignore[untyped-decorator]
+        max_batch_size=64, batch_wait_timeout_s=0.001
+    )
     async def _predict_many(self, requests: list[list[ForecastInputs]]) -> list[list[Prediction]]:
         rows = [row for inputs in requests for row in inputs]
         loop = asyncio.get_running_loop()
