@@ -32,6 +32,7 @@ from actors.adapters.feeds import (
     period_starts,
     read_bytes,
 )
+from actors.adapters.team_alias import rating_key
 from actors.domain.errors import NotAMatch
 from actors.domain.events import MAX_PRICE, Clock, Odds, PeriodEnd
 from actors.domain.fixtures import Believed, Fixture, Team
@@ -252,8 +253,8 @@ def _fixture(stream: _Stream) -> Fixture:
     return Fixture(
         match_id=f"{PROVIDER}:{stream.event_id}",
         kick_off=began,
-        home=Team(name=stream.home),
-        away=Team(name=stream.away),
+        home=Team(name=stream.home, rating_key=rating_key(PROVIDER, stream.home)),
+        away=Team(name=stream.away, rating_key=rating_key(PROVIDER, stream.away)),
         provider_ids={PROVIDER: stream.event_id},
         believed=Believed(events=None, clock=PROVIDER, odds=(PROVIDER,)),
     )

@@ -31,6 +31,7 @@ from msgspec import MsgspecError, Struct
 from actors.adapters import kloppy_raw
 from actors.adapters.feeds import HEAD_BYTES, UNKNOWN_KICK_OFF, FeedBuilder, MatchFeed, describe, read_bytes
 from actors.adapters.kloppy_raw import SHOOT_OUT, Incident, Told, other
+from actors.adapters.team_alias import rating_key
 from actors.domain.errors import NotAMatch
 from actors.domain.events import (
     MAX_PERIOD_MS,
@@ -233,11 +234,15 @@ class _Match:
         return Fixture(
             match_id=f"{self._name}:{number}",
             kick_off=self._kick_off(),
-            home=Team(name=_team_name(self._home)),
-            away=Team(name=_team_name(self._away)),
+            home=self._named(self._home),
+            away=self._named(self._away),
             provider_ids={self._name: number},
             believed=Believed(events=self._name, clock=self._name),
         )
+
+    def _named(self, team: Any) -> Team:
+        name = _team_name(team)
+        return Team(name=name, rating_key=rating_key(self._name, name))
 
     @property
     def lineups(self) -> Lineups:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from actors.adapters.feeds import UNKNOWN_KICK_OFF, FeedBuilder, MatchFeed, describe, read_bytes
+from actors.adapters.team_alias import rating_key
 from actors.domain.errors import NotAMatch
 from actors.domain.events import (
     BallEvent,
@@ -378,8 +379,8 @@ def _fixture(number: str, home: _Named, away: _Named, match: _Match | None) -> F
     return Fixture(
         match_id=f"{PROVIDER}:{number}",
         kick_off=_kick_off(match) if match else UNKNOWN_KICK_OFF,
-        home=Team(name=home.name),
-        away=Team(name=away.name),
+        home=Team(name=home.name, rating_key=rating_key(PROVIDER, home.name)),
+        away=Team(name=away.name, rating_key=rating_key(PROVIDER, away.name)),
         competition=match.competition.competition_name if match else "",
         provider_ids={PROVIDER: number},
         believed=Believed(events=PROVIDER, clock=PROVIDER),
