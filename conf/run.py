@@ -4,11 +4,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -104,7 +104,7 @@ def sentence(error: BaseException) -> str:
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: expected key=value, {str(error.__cause__ or error).strip()}"
+        return f"{error.override}: expected key=value, {_NOISE.sub('', ' '.join(str(error).splitlines()[1:]))}"
     override = _COULD_NOT_OVERRIDE.match(str(error))
     for link in reversed(chain):
         if isinstance(link, MissingConfigException):
@@ -125,7 +125,7 @@ def _no_such_option(error: MissingConfigException) -> str:
 
 
 def _no_such_key(key: str) -> str:
-    near = get_close_matches(key, _known_keys(OmegaConf.structured(Config)), n=1)
+    near = get_close_matches(key, list(_known_keys(Config)), n=1)
     return f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
 
 
@@ -137,15 +137,12 @@ def _first_line(error: OmegaConfBaseException) -> str:
     return str(error.msg or error).strip().partition("\n")[0]
 
 
-def _known_keys(node: DictConfig, prefix: str = "") -> list[str]:
-    """Return every key below `node` in full, sections included."""
-    keys = []
-    for name in map(str, node):
-        keys.append(f"{prefix}{name}")
-        below = None if OmegaConf.is_missing(node, name) else node[name]
-        if isinstance(below, DictConfig):
-            keys += _known_keys(below, f"{prefix}{name}.")
-    return keys
+def _known_keys(section: type, prefix: str = "") -> Iterator[str]:
+    """Yield every key of a section in full, those of sections below it included."""
+    for name, kind in get_type_hints(section).items():
+        yield f"{prefix}{name}"
+        if is_dataclass(kind):
+            yield from _known_keys(cast(type, kind), f"{prefix}{name}.")
 
 
 def _unknown_keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -1,0 +1,217 @@
+"""Configuration: every option composes, every mistake is one sentence with the key's full name and exit code 2."""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from conf.run import EXIT_SETUP, FOLDER, run
+from conf.schema import Config, EmbeddedStoreConfig, register
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUPS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name not in ("hydra", "__pycache__"))
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((FOLDER / group).glob("*.yaml"))]
+
+
+class CannotStart(Exception):
+    """An error that a program declares as expected."""
+
+
+Run = Callable[..., tuple[int, str, Config | None]]
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    """The root logger, given back as it was: Hydra configures it."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    for handler in logger.handlers:
+        if handler not in handlers:
+            handler.close()
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, root_logger: logging.Logger
+) -> Run:
+    """Run a program with these overrides; return the exit code, what stderr got, and the configuration it saw."""
+
+    def start(*overrides: str, main: Callable[[Config], int | None] | None = None) -> tuple[int, str, Config | None]:
+        seen: list[Config] = []
+
+        def record(config: Config) -> None:
+            seen.append(config)
+
+        monkeypatch.setattr(sys, "argv", ["program", f"data.folder={tmp_path}", *overrides])
+        code = run(main or record, expected=(CannotStart,))
+        return code, capsys.readouterr().err, seen[0] if seen else None
+
+    return start
+
+
+def composed(*overrides: str) -> Config:
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(FOLDER)):
+        config = OmegaConf.to_object(compose("config", overrides=list(overrides)))
+    assert isinstance(config, Config)
+    return config
+
+
+def test_groups_are_those_of_the_design() -> None:
+    assert set(GROUPS) >= {"feed", "store", "model", "serve", "experiment", "profile"}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: str(value))
+def test_every_option_of_every_group_composes_into_a_valid_configuration(group: str, option: str) -> None:
+    composed(f"{group}={option}")
+
+
+def test_the_defaults_are_the_embedded_profile_with_the_demo_at_ten_times_real_speed() -> None:
+    config = composed()
+    assert (config.profile, config.store) == ("embedded", EmbeddedStoreConfig(folder="data"))
+    assert (config.replay.speed, config.replay.matches, config.replay.loop) == (10.0, [], True)
+    assert (config.replay.seed, config.replay.simulated_odds) == (None, False)
+    assert (config.serve.host, config.serve.port, config.ray.dashboard_port) == ("127.0.0.1", 8000, 8265)
+    assert config.feed.partitions == 48
+
+
+def test_below_main_there_are_only_dataclasses() -> None:
+    config = composed()
+    assert all(is_dataclass(getattr(config, field.name)) for field in fields(config) if field.name != "profile")
+
+
+def test_the_store_follows_the_data_folder() -> None:
+    assert composed("data.folder=elsewhere").store.folder == "elsewhere"
+
+
+def test_overrides_reach_the_program_and_its_answer_is_the_exit_code(command_line: Run) -> None:
+    code, err, config = command_line("replay.speed=1", "replay.matches=[wyscout:2499841,some/file.json.xz]")
+    assert (code, err) == (0, "")
+    assert config is not None
+    assert (config.replay.speed, config.replay.matches) == (1.0, ["wyscout:2499841", "some/file.json.xz"])
+    assert command_line(main=lambda config: 7)[0] == 7
+
+
+WRONG = {
+    "replay.sped=1": "replay.sped: there is no such key; did you mean replay.speed?",
+    "+replay.sped=1": "replay.sped: there is no such key; did you mean replay.speed?",
+    "repaly.speed=1": "repaly.speed: there is no such key; did you mean replay.speed?",
+    "+unheard_of=1": "unheard_of: there is no such key",
+    "store={folders: x}": "store.folders: there is no such key; did you mean store.folder?",
+    "serve.port=eighty": "serve.port: Value 'eighty' of type 'str' could not be converted to Integer",
+    "replay.loop=maybe": "replay.loop: Value 'maybe' is not a valid bool (type str)",
+    "replay.matches=3": "replay.matches: Invalid value assigned: int is not a ListConfig, list or tuple.",
+    "replay.speed=null": "replay.speed: field 'replay.speed' is not Optional",
+    "model.folder=???": "model.folder: Structured config of type `ModelConfig` has missing mandatory value: folder",
+    "profile=clustr": "profile=clustr: there is no such option; choose from embedded",
+    "store=oracle": "store=oracle: there is no such option; choose from embedded",
+    "replay.speed": "replay.speed: expected key=value, missing EQUAL at '<EOF>'",
+    "replay.speed=-1": "replay.speed must be a finite number of at least 0, was -1.0",
+    "replay.speed=nan": "replay.speed must be a finite number of at least 0, was nan",
+    "replay.speed=inf": "replay.speed must be a finite number of at least 0, was inf",
+    "replay.gap=1.5": "replay.gap must be a probability between 0 and 1, was 1.5",
+    "replay.gap=0.1": "replay.seed must be a whole number where noise or simulated odds are on, was None",
+    "replay.matches=['']": "replay.matches[0] must be a name or path that is not empty, was ''",
+    "data.root=''": "data.root must be a name or path that is not empty, was ''",
+    "feed.partitions=0": "feed.partitions must be between 1 and 4096, was 0",
+    "match.snapshot_every_s=0": "match.snapshot_every_s must be a finite number above 0, was 0.0",
+    "match.read_batch=0": "match.read_batch must be between 1 and 10000, was 0",
+    "supervisor.retire_after_s=-1": "supervisor.retire_after_s must be a finite number above 0, was -1.0",
+    "serve.port=65536": "serve.port must be between 1 and 65535, was 65536",
+    "serve.port=8265": "ray.dashboard_port must be another port than serve.port, was 8265",
+    "serve.max_queued=0": "serve.max_queued must be at least 1, was 0",
+    "serve.batch_wait_ms=-1": "serve.batch_wait_ms must be between 0 and 1000, was -1.0",
+    "serve.forecaster_max_replicas=0": "serve.forecaster_max_replicas must be at least 1, was 0",
+    "ray.num_cpus=0": "ray.num_cpus must be at least 1, was 0",
+}
+
+
+@pytest.mark.parametrize(("override", "problem"), WRONG.items(), ids=WRONG)
+def test_a_mistake_is_one_sentence_naming_the_key_in_full(command_line: Run, override: str, problem: str) -> None:
+    assert command_line(override) == (EXIT_SETUP, f"{problem}\n", None)
+
+
+def test_every_section_has_a_mistake_above() -> None:
+    sections = {field.name for field in fields(Config)}
+    assert sections <= {re.split(r"[.=]", key.lstrip("+"))[0] for key in WRONG}
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(command_line: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, err, config = command_line(f"data.folder={tmp_path}/file")
+    assert (code, config, err.count("\n")) == (EXIT_SETUP, None, 1)
+    assert err.startswith(f"the run folder {tmp_path}/file/")
+    assert err.endswith("cannot be written: Not a directory\n")
+
+
+def test_an_expected_error_is_one_sentence_and_any_other_keeps_its_traceback(command_line: Run) -> None:
+    def refuse(config: Config) -> None:
+        raise CannotStart("serve.port=80 cannot be used:\n  in use")
+
+    def stumble(config: Config) -> None:
+        raise KeyError("a bug of ours")
+
+    assert command_line(main=refuse)[:2] == (EXIT_SETUP, "serve.port=80 cannot be used: in use\n")
+    with pytest.raises(KeyError, match="a bug of ours"):
+        command_line(main=stumble)
+
+
+def test_run_folders_lie_under_the_data_folder_and_hold_structured_logs(command_line: Run, tmp_path: Path) -> None:
+    def main(config: Config) -> None:
+        logging.getLogger("touchline.test").info("Match announced", extra={"match_id": "wyscout:7", "at_ms": 5})
+
+    command_line(main=main)
+    (log,) = (tmp_path / "runs").rglob("*.log")
+    (line,) = log.read_text().splitlines()
+    facts = json.loads(line)
+    assert (facts["level"], facts["message"], facts["match_id"], facts["at_ms"]) == (
+        "INFO",
+        "Match announced",
+        "wyscout:7",
+        5,
+    )
+    assert not any((ROOT / name).exists() for name in ("outputs", "multirun"))
+
+
+def test_errors_are_logged_with_their_traceback_on_one_line(root_logger: logging.Logger) -> None:
+    from conf.lines import JsonLines
+
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        record = root_logger.makeRecord("x", logging.ERROR, "f", 1, "Not %s", ("saved",), sys.exc_info())
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["message"] == "Not saved"
+    assert "ValueError: first" in json.loads(line)["error"]
+
+
+def test_the_real_command_line_ends_with_two_and_one_sentence(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "cluster.launch", f"data.folder={tmp_path}", "replay.sped=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == EXIT_SETUP
+    assert ended.stderr == "replay.sped: there is no such key; did you mean replay.speed?\n"
+    assert ended.stdout == ""
+
+
+def test_yaml_and_schema_agree_on_every_file() -> None:
+    """No option's file is out of reach of the test that composes them all."""
+    reached = {f"{group}/{option}.yaml" for group, option in OPTIONS} | {"config.yaml", "hydra/job_logging/lines.yaml"}
+    assert {str(path.relative_to(FOLDER)) for path in chain(FOLDER.rglob("*.yaml"), FOLDER.rglob("*.yml"))} == reached
