@@ -44,16 +44,11 @@ class Bell:
 class Listener:
     """Sleeps until one of several bells rings. Belongs to one thread at a time.
 
-    It watches from its creation on, so a bell rung between a look at the log and `wait` ends the wait at once.
+    It watches from its creation on: a bell rung before `wait`, even long before, ends the wait at once.
     """
 
     def __init__(self, bells: Iterable[Path]) -> None:
         self._watch = _watch(bells)
-
-    def forget(self) -> None:
-        """Forget what rang so far; look at the log after this, not before."""
-        if self._watch is not None:
-            self._watch.drain()
 
     def wait(self, timeout_s: float) -> None:
         """Return when a bell rang, at the timeout, or (without inotify) after a nap: the caller looks and decides."""
@@ -78,9 +73,6 @@ class _Inotify:
         except OSError:
             self._inotify.close()
             raise
-
-    def drain(self) -> None:
-        self._inotify.read(timeout=0)
 
     def wait(self, timeout_s: float) -> None:
         self._inotify.read(timeout=max(1, round(timeout_s * 1000)))

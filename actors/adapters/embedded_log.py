@@ -5,8 +5,8 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection
@@ -61,21 +61,14 @@ class SqliteLog:
     def read(self, topic: str, positions: Mapping[int, int], max_records: int, wait_s: float) -> list[LogRecord]:
         deadline = time.monotonic() + wait_s
         asked = self._topic(topic)
-        if records := asked.collect(positions, max_records):
+        if (records := asked.collect(positions, max_records)) or wait_s <= 0:
             return records
-        listener = asked.borrow_listener(frozenset(positions)) if wait_s > 0 else None
-        if listener is None:
-            return []
-        try:
-            while True:
-                listener.forget()
-                if records := asked.collect(positions, max_records):
-                    return records
+        with asked.listening(frozenset(positions)) as listener:  # before the next look: what is rung after it is heard
+            while not (records := asked.collect(positions, max_records)):
                 if (left_s := deadline - time.monotonic()) <= 0:
-                    return []
+                    break
                 listener.wait(min(left_s, TRUST_S))
-        finally:
-            asked.give_back_listener(frozenset(positions), listener)
+        return records
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         asked = self._topic(topic)
@@ -141,20 +134,21 @@ class _Topic:
         """Return the partitions in order, beginning behind the one that was served last."""
         return sorted(positions, key=lambda number: (number - self._turn) % self.count)
 
-    def borrow_listener(self, numbers: frozenset[int]) -> Listener:
+    @contextmanager
+    def listening(self, numbers: frozenset[int]) -> Iterator[Listener]:
+        """Lend a listener to these partitions' bells, a used one if there is one."""
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable(self._name, "read", "the log was closed")
-            if idle := self._idle.get(numbers):
-                return idle.pop()
-        return Listener([self.partition(number).bell().path for number in numbers])
-
-    def give_back_listener(self, numbers: frozenset[int], listener: Listener) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.setdefault(numbers, []).append(listener)
-                return
-        listener.close()
+            idle = self._idle.get(numbers)
+            listener = idle.pop() if idle else None
+        listener = listener or Listener([self.partition(number).bell().path for number in numbers])
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                if keep := not self._closed:
+                    self._idle.setdefault(numbers, []).append(listener)
+            if not keep:
+                listener.close()
 
     def close(self) -> None:
         with self._lock:

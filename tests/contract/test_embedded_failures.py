@@ -6,12 +6,13 @@ The twins for servers have failures of their own; what all of them promise is in
 import os
 import resource
 import signal
-import sqlite3
+import sqlite3 as driver
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,6 +93,28 @@ class TestFolders:
         log.close()
         assert [path.name for path in (tmp_path / TOPIC).glob("*.db")] == ["007.db"]
 
+    def test_a_process_that_creates_a_file_second_keeps_the_first_ones_rows(self, tmp_path: Path) -> None:
+        path, schema = tmp_path / "rows.db", "CREATE TABLE rows (n INTEGER);"
+        first = sqlite.Database(path, schema, version=1)
+        with first.writing("write") as connection:
+            connection.execute("INSERT INTO rows VALUES (1)")
+        sqlite._create(path, schema, 1, sqlite.PAGE_BYTES)  # what a process does that saw no file a moment ago
+        second = sqlite.Database(path, schema, version=1)
+        with second.reading("read") as connection:
+            assert connection.execute("SELECT n FROM rows").fetchall() == [(1,)]
+        first.close()
+        second.close()
+        assert [name.name for name in tmp_path.iterdir()] == ["rows.db"]
+
+    def test_one_read_shares_itself_out_among_the_partitions(self, tmp_path: Path) -> None:
+        log = SqliteLog(tmp_path, COUNTS)
+        log.append(TOPIC, 0, a_record() * 100)
+        for quiet in (1, 2, 3):
+            log.append(TOPIC, quiet, a_record())
+        found = log.read(TOPIC, dict.fromkeys(range(48), 0), 20, wait_s=0)
+        assert Counter(record.partition for record in found) == {0: 17, 1: 1, 2: 1, 3: 1}
+        log.close()
+
 
 class TestDamage:
     @pytest.mark.parametrize("content", [b"this is no database " * 500, b"SQLite format 3\0" + b"\xff" * 8_000])
@@ -111,7 +134,7 @@ class TestDamage:
 
     def test_a_file_of_another_format_is_refused_by_its_number(self, tmp_path: Path) -> None:
         SqliteSnapshots(tmp_path / "snapshots.db").close()
-        connection = sqlite3.connect(tmp_path / "snapshots.db")
+        connection = driver.connect(tmp_path / "snapshots.db")
         connection.execute("PRAGMA user_version = 99")
         connection.close()
         with pytest.raises(SetupError, match="format 99"):
@@ -203,7 +226,7 @@ class TestLocks:
     @pytest.mark.usefixtures("impatient")
     def test_a_file_locked_for_too_long_is_unavailable_and_then_available_again(self, tmp_path: Path) -> None:
         store = SqliteSnapshots(tmp_path / "snapshots.db")
-        other = sqlite3.connect(tmp_path / "snapshots.db", isolation_level=None)
+        other = driver.connect(tmp_path / "snapshots.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
             store.save(a_snapshot(1, 1))
@@ -215,7 +238,8 @@ class TestLocks:
 
     def test_a_closed_store_says_so(self, tmp_path: Path) -> None:
         log, store = SqliteLog(tmp_path / "log", COUNTS), SqliteSnapshots(tmp_path / "snapshots.db")
-        log.close(), store.close()
+        log.close()
+        store.close()
         for use in (
             lambda: store.save(a_snapshot(1, 1)),
             lambda: log.append(TOPIC, 0, a_record()),
@@ -223,7 +247,8 @@ class TestLocks:
         ):
             with pytest.raises(StoreUnavailable, match="closed"):
                 use()
-        log.close(), store.close()
+        log.close()
+        store.close()
 
     def test_closing_ends_a_read_that_waits(self, tmp_path: Path) -> None:
         log, outcome = SqliteLog(tmp_path, COUNTS), []
@@ -345,7 +370,7 @@ def test_feed_records_are_kept_once_by_their_place_in_the_log(tmp_path: Path) ->
     history.write(HistoryBatch(events=tuple(rows[:2])))
     history.write(HistoryBatch(events=(*rows, EventRow(match_id="wyscout:1", partition=2, offset=0, value=b"other"))))
     history.close()
-    connection = sqlite3.connect(tmp_path / "history.db")
+    connection = driver.connect(tmp_path / "history.db")
     found = connection.execute("SELECT match_id, partition, offset, value FROM events ORDER BY partition, offset")
     assert found.fetchall() == [(row.match_id, row.partition, row.offset, row.value) for row in rows]
     assert connection.execute("PRAGMA page_size").fetchone() == (16384,)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -176,16 +177,17 @@ REOPENS = st.tuples(st.just("reopen"))
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(st.one_of(APPENDS, READS, REOPENS), max_size=20))
 def test_the_log_is_a_list_per_partition(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:
     for twin in LOGS:
         follow_the_model(twin, str(tmp_path_factory.mktemp("model")), steps)
 
 
-def follow_the_model(twin: str, place: str, steps: list[tuple[object, ...]]) -> None:
-    log, model = open_log(twin, place), {partition: [] for partition in range(3)}
+def follow_the_model(twin: str, place: str, steps: list[tuple[Any, ...]]) -> None:
+    log = open_log(twin, place)
+    model: dict[int, list[tuple[int, str, bytes | None]]] = {partition: [] for partition in range(3)}
+    seen: dict[int, list[tuple[int, str | None, bytes | None]]] = {partition: [] for partition in range(3)}
     positions = dict.fromkeys(model, 0)
-    seen = {partition: [] for partition in range(3)}
     for step in steps:
         match step:
             case ("append", partition, pairs):
