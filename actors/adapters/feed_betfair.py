@@ -131,8 +131,7 @@ class _Stream(Struct, frozen=True):
 
 def sniff(head: bytes, path: Path) -> bool:
     """Say whether this is a Betfair stream: its first line is a market change message."""
-    line = head.lstrip(b"\xef\xbb\xbf \r\n\t").split(b"\n", 1)[0][:200]
-    return line.startswith(b"{") and re.search(rb'"op"\s*:\s*"mcm"', line) is not None
+    return re.match(rb'\s*\{[^{[\n]*"op"\s*:\s*"mcm"', head.removeprefix(b"\xef\xbb\xbf")[:1_000]) is not None
 
 
 def read(path: Path, meta: Path | None) -> MatchFeed:
