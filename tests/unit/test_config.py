@@ -215,3 +215,9 @@ def test_yaml_and_schema_agree_on_every_file() -> None:
     """No option's file is out of reach of the test that composes them all."""
     reached = {f"{group}/{option}.yaml" for group, option in OPTIONS} | {"config.yaml", "hydra/job_logging/lines.yaml"}
     assert {str(path.relative_to(FOLDER)) for path in chain(FOLDER.rglob("*.yaml"), FOLDER.rglob("*.yml"))} == reached
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
+def test_every_model_option_names_a_model_that_ships_with_the_repository(option: str) -> None:
+    folder = ROOT / composed(f"model={option}").model.folder
+    assert {"manifest.json", "weights.safetensors"} <= {path.name for path in folder.iterdir()}
