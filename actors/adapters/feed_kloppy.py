@@ -10,7 +10,7 @@ acting side's left corner, as Wyscout has them, the acting side attacking x = 10
 | statsperform | MA3, with MA1 as second file | the same |
 | datafactory | one | own goals, which it tells as goals of the wrong side |
 | sportec | DFL events, with match information as second file | periods 3 to 5, which it only counts |
-| metrica | JSON events, with EPTS metadata as second file | cards; a clock that begins anew in each period |
+| metrica | JSON events, with EPTS metadata as second file | cards, clocks per period, who attacks which goal |
 | wyscout_v3 | one | cards given with a foul, substitutions, which side is home, shoot-outs without extra time |
 | impect | events, with line-ups as second file | periods' lengths |
 """
@@ -54,6 +54,7 @@ from actors.domain.fixtures import Believed, Fixture, Team
 Dataset = Any  # kloppy.domain.EventDataset; kloppy has no type hints that mypy can follow
 Event = Any
 COORDINATES = "wyscout"  # percent, from the acting side's left corner
+FEW_SHOTS = 5  # with fewer, where shots are taken from says nothing about the direction of play
 
 _COLOURS: Mapping[Any, Literal["yellow", "second_yellow", "red"]] = {
     CardType.FIRST_YELLOW: "yellow",
@@ -72,6 +73,7 @@ _BROKEN = (
     KloppyError,
     MsgspecError,
     LookupError,
+    NameError,  # a variable that no event set
     ValueError,
     TypeError,
     AttributeError,
@@ -227,6 +229,7 @@ class _Match:
         home = grounds.get(Ground.HOME, dataset.metadata.teams[0])
         away = grounds.get(Ground.AWAY, dataset.metadata.teams[-1])
         self._home, self._away = (away, home) if told.swap_teams else (home, away)
+        self._flipped = _is_flipped(dataset)
 
     @property
     def fixture(self) -> Fixture:
@@ -286,11 +289,11 @@ class _Match:
             case "shot":
                 own = self._is_own_goal(event)
                 if not own and period != SHOOT_OUT:
-                    yield event_id, _ball(event, side)
+                    yield event_id, _ball(event, side, self._flipped)
                 if "goal" not in instead:
                     yield from _goal(event, side, period, own)
             case _:
-                yield event_id, _ball(event, side)
+                yield event_id, _ball(event, side, self._flipped)
 
     def _sheet(self, team: Any) -> tuple[Player, ...]:
         return tuple(_player(player) for player in team.players if str(player.player_id) not in self._told.officials)
@@ -346,10 +349,10 @@ def _substitution(event: Event, side: Side) -> Substitution:
     )
 
 
-def _ball(event: Event, side: Side) -> BallEvent:
+def _ball(event: Event, side: Side, flipped: bool) -> BallEvent:
     is_shot = event.event_name == "shot"
-    x, y = _place(event.coordinates)
-    end_x, end_y = _place(_end(event))
+    x, y = _place(event.coordinates, flipped)
+    end_x, end_y = _place(_end(event), flipped)
     result = _result(event)
     return BallEvent(
         side=side,
@@ -386,10 +389,18 @@ def _end(event: Event) -> Any:
     return None
 
 
-def _place(point: Any) -> tuple[float | None, float | None]:
+def _is_flipped(dataset: Dataset) -> bool:
+    """Say whether both sides shoot from their own goal: kloppy took the wrong side to begin on the left."""
+    shots = [event for event in dataset.events if event.event_name == "shot" and _result(event) != "OWN_GOAL"]
+    places = sorted(event.coordinates.x for event in shots if event.coordinates is not None)
+    return len(places) >= FEW_SHOTS and places[len(places) // 2] < 50
+
+
+def _place(point: Any, flipped: bool) -> tuple[float | None, float | None]:
     if point is None or point.x is None or point.y is None:
         return None, None
-    return _percent(point.x), _percent(point.y)
+    x, y = (100 - point.x, 100 - point.y) if flipped else (point.x, point.y)
+    return _percent(x), _percent(y)
 
 
 def _percent(value: float) -> float:
