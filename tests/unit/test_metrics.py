@@ -39,7 +39,7 @@ def test_accuracy_is_the_share_of_right_favourites() -> None:
 )
 def test_what_is_no_forecast_of_these_outcomes_is_refused(forecasts: list[list[float]], outcomes: list[int]) -> None:
     for metric in (ranked_probability_score, log_loss, accuracy):
-        with pytest.raises(ValueError, match="must|expected"):
+        with pytest.raises(ValueError, match=r"must|expected"):
             metric(np.array(forecasts), np.array(outcomes))
 
 

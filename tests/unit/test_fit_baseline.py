@@ -1,0 +1,273 @@
+"""Fitting and scoring the baseline: repeatable, blind to the future, and plain about data that is not there."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from actors.domain.distribution import ForecastInputs
+from actors.domain.errors import SetupError
+from training import baseline_score, fit_baseline
+from training.baseline_config import FitConfig, ScoreConfig, parse
+from training.baseline_data import load_live
+from training.baseline_score import MINUTES, SPLITS, baseline, forecast, score
+from training.metrics import paired_bootstrap
+from training.model_file import VOCABULARY, WEIGHTS, read_model
+from training.network import load_model
+from training.ratings import RatingFilter, Result
+
+SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "baseline-2017-12-01"
+TEAMS = [f"Team {letter}" for letter in "ABCDEFGH"]
+FIRST = datetime(2017, 9, 1, 15)
+UNTIL = "2017-12-01"
+PUBLISHED = {  # the protocol's baselines on the development test: matches, RPS and log loss at MINUTES
+    "understat": (
+        1961,
+        [0.20034, 0.19302, 0.17884, 0.15665, 0.12695, 0.08893, 0.05169],
+        [0.98119, 0.95536, 0.90654, 0.82413, 0.71002, 0.54742, 0.36035],
+    ),
+    "wyscout": (
+        372,
+        [0.19045, 0.18272, 0.17447, 0.14975, 0.13317, 0.09117, 0.05309],
+        [0.95525, 0.92584, 0.89874, 0.80947, 0.74105, 0.55791, 0.36246],
+    ),
+}
+
+
+def write_data(root: Path, matches: int = 60, tail: Callable[[np.random.Generator], float] | None = None) -> Path:
+    """Write a small `data.root`: one match a day from FIRST on; what is dated from UNTIL on depends on `tail`."""
+    draw = np.random.default_rng(7)
+    later = np.random.default_rng(11)
+    sheets, minutes, results = [], [], []
+    for number in range(matches + 10):
+        kick_off = FIRST + timedelta(days=number)
+        home, away = (TEAMS[i] for i in draw.choice(len(TEAMS), 2, replace=False))
+        strength = draw.uniform(0.7, 1.5) if kick_off.date().isoformat() < UNTIL or tail is None else tail(later)
+        odds = [2.6 / strength + 0.3, 3.4, 2.6 * strength + 0.3]
+        goal_minutes = [np.sort(draw.integers(0, 95, draw.poisson(mean))) for mean in (1.6 * strength, 1.2)]
+        red_minute = int(draw.integers(20, 80)) if number % 5 == 0 else 99
+        final = [len(at) for at in goal_minutes]
+        base = {"match_id": number, "kickoff_utc": kick_off, "home_ft": final[0], "away_ft": final[1]}
+        base |= {"competition": "ENG-Premier League", "odds_home_name": home, "odds_away_name": away}
+        base |= dict(zip(("odds_close_h", "odds_close_d", "odds_close_a"), odds, strict=True))
+        total = (float("nan"), float("nan")) if number % 7 == 0 else (1.8, 2.1 + 0.1 * strength)
+        base |= {"odds_close_o25": total[0], "odds_close_u25": total[1], "goals_complete": True}
+        sheets.append(base | {"awarded_or_partial": False, "h1_len_s": 2760 + number, "h2_len_s": 2820 + 3 * number})
+        outcome = 1 - int(np.sign(final[0] - final[1]))
+        for minute in range(91):
+            goals = [int((at < minute).sum()) for at in goal_minutes]
+            reds = {"home_reds": int(red_minute < minute), "away_reds": 0}
+            row = {"match_id": number, "minute": minute, "home_goals": goals[0], "away_goals": goals[1]}
+            minutes.append(row | reds | {"res90": outcome})
+        result = {"league": "E0", "country": "England", "tier": 1, "season_start": 2017, "date": kick_off.date()}
+        results.append(result | {"home": home, "away": away, "fthg": final[0], "ftag": final[1]})
+    for suite in ("understat", "wyscout"):
+        (root / suite).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(sheets), root / suite / "matches.parquet")
+        pq.write_table(pa.Table.from_pylist(minutes), root / suite / "minute_state.parquet")
+    (root / "results").mkdir()
+    pq.write_table(pa.Table.from_pylist(results), root / "results" / "matches.parquet")
+    return root
+
+
+def fitted(root: Path, out: Path) -> Path:
+    return fit_baseline.fit(parse(FitConfig, [f"data.root={root}", f"out={out}", f"until={UNTIL}"]), lambda line: None)
+
+
+def test_the_same_data_and_seed_give_the_same_weights_and_a_model_that_serves(tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data")
+    one, two = fitted(root, tmp_path / "one"), fitted(root, tmp_path / "two")
+    for name in (WEIGHTS, VOCABULARY):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    forecaster = load_model(one)
+    assert forecaster.model_version == f"baseline-{UNTIL}"
+    assert forecaster.manifest.trained_until == UNTIL
+    (prediction,) = forecaster.predict([ForecastInputs(league="E0", home_team="Team A", away_team="Team B")])
+    assert prediction.basis == "ratings"
+
+
+def test_what_is_dated_from_until_on_changes_no_weight(tmp_path: Path) -> None:
+    calm = write_data(tmp_path / "calm", matches=92)
+    wild = write_data(tmp_path / "wild", matches=92, tail=lambda draw: float(draw.uniform(0.3, 3.0)))
+    assert (calm / "understat" / "matches.parquet").read_bytes() != (
+        wild / "understat" / "matches.parquet"
+    ).read_bytes()
+    one, two = fitted(calm, tmp_path / "one"), fitted(wild, tmp_path / "two")
+    assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes()
+
+
+def test_fitting_shows_its_progress_and_says_where_the_model_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_data(tmp_path / "data")
+    assert fit_baseline.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "out" / f"baseline-{UNTIL}")
+    assert [f"{step}/6" in said.err for step in range(1, 7)] == [True] * 6
+
+
+def no_folder(root: Path) -> Path:
+    return root / "nowhere"
+
+
+def no_file(root: Path) -> Path:
+    (root / "understat" / "minute_state.parquet").unlink()
+    return root
+
+
+def cut_short(root: Path) -> Path:
+    path = root / "wyscout" / "matches.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+    return root
+
+
+def not_parquet(root: Path) -> Path:
+    (root / "results" / "matches.parquet").write_text("league,home,away\n")
+    return root
+
+
+def no_column(root: Path) -> Path:
+    path = root / "understat" / "matches.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["odds_close_h"]), path)
+    return root
+
+
+def lost_minutes(root: Path) -> Path:
+    path = root / "understat" / "minute_state.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 500), path)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (no_folder, "data.root: no folder"),
+        (no_file, "minute_state.parquet: no such file"),
+        (cut_short, "wyscout/matches.parquet: cannot be read as Parquet"),
+        (not_parquet, "results/matches.parquet: cannot be read as Parquet"),
+        (no_column, "has no column odds_close_h"),
+        (lost_minutes, "has not its 91 minutes"),
+    ],
+)
+def test_bad_data_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], Path], named: str
+) -> None:
+    root = damage(write_data(tmp_path / "data", matches=20))
+    assert fit_baseline.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 2
+    last = capsys.readouterr().err.strip().split("\n")[-1]
+    assert named in last
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["data.rot=x"], "rot"),
+        (["untl=2017-12-01"], "untl"),
+        (["until=yesterday"], "until must be a date"),
+        (["seed=many"], "seed"),
+        (["--help"], "expected key=value"),
+        (["threads=0"], "threads must be positive"),
+    ],
+)
+def test_a_mistyped_option_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert fit_baseline.main(arguments) == 2
+    said = capsys.readouterr().err.strip()
+    assert named in said
+    assert "\n" not in said
+
+
+def test_scoring_refuses_matches_that_the_model_was_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_data(tmp_path / "data")
+    options = [f"data.root={root}", f"out={tmp_path}", "until=2018-02-01", "version=later"]
+    folder = fit_baseline.fit(parse(FitConfig, options), lambda line: None)
+    assert baseline_score.main([f"data.root={root}", f"model={folder}", "suites=[wyscout]"]) == 2
+    assert "trained until 2018-02-01" in capsys.readouterr().err
+
+
+def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
+    def result(day: int, home: str, away: str, goals: tuple[int, int]) -> Result:
+        return Result(
+            league="E0",
+            country="England",
+            tier=1,
+            season=2017,
+            day=day,
+            home=home,
+            away=away,
+            home_goals=goals[0],
+            away_goals=goals[1],
+        )
+
+    rating_filter = RatingFilter()
+    played = [result(day, "Strong", "Weak", (4, 0)) for day in range(0, 70, 7)]
+    played += [result(day, "Weak", "Strong", (0, 3)) for day in range(71, 141, 7)]
+    rates = [(home, away) for _, home, away in rating_filter.run(played)]
+    assert rates[0][0] < rates[9][0]  # Strong at home, before its first match and its tenth
+    strong, weak = rating_filter.rated(since_day=0)
+    assert strong.attack > weak.attack
+    assert strong.defence > weak.defence
+    assert rating_filter.rated(since_day=1000) == []
+
+
+def test_what_a_day_is_told_is_what_was_known_before_it() -> None:
+    def on(day: int, home: str, away: str, goals: int) -> Result:
+        return Result(
+            league="E0",
+            country="England",
+            tier=1,
+            season=2017,
+            day=day,
+            home=home,
+            away=away,
+            home_goals=goals,
+            away_goals=0,
+        )
+
+    quiet = [on(0, "A", "B", 0), on(0, "C", "D", 1)]
+    loud = [on(0, "A", "B", 9), on(0, "C", "D", 1)]
+    first, second = (list(RatingFilter().run(day)) for day in (quiet, loud))
+    assert [rates for _, *rates in first] == [rates for _, *rates in second]
+
+
+@pytest.mark.needs_data
+@pytest.mark.parametrize("suite", ["understat", "wyscout"])
+def test_the_protocols_baseline_comes_out_and_the_shipped_model_is_no_worse(data_root: Path, suite: str) -> None:
+    n, rps, log_loss = PUBLISHED[suite]
+    matches = load_live(data_root, suite, *SPLITS[suite, "test"])
+    theirs = score(baseline(matches), matches)
+    assert len(matches) == n
+    assert theirs.rps.mean(axis=1) == pytest.approx(rps, abs=2e-5)
+    assert theirs.log_loss.mean(axis=1) == pytest.approx(log_loss, abs=6e-5)
+    ours = score(forecast(load_model(SHIPPED), matches), matches)
+    for minute, gain in zip(MINUTES, ours.rps - theirs.rps, strict=True):
+        assert paired_bootstrap(gain, seed=0).low <= 0, f"worse than the baseline at {minute}'"
+
+
+@pytest.mark.needs_data
+def test_the_score_table_names_every_minute_and_both_forecasters(data_root: Path) -> None:
+    config = parse(ScoreConfig, [f"data.root={data_root}", f"model={SHIPPED}", "suites=[wyscout]", "prices=false"])
+    lines = baseline_score.report(config)
+    assert [f"{minute}'" in lines[2] for minute in MINUTES] == [True] * len(MINUTES)
+    assert sum("baseline" in line for line in lines[3:]) == 3
+    assert "n=372" in lines[1]
+
+
+def test_the_shipped_model_used_nothing_from_december_2017_on() -> None:
+    manifest = read_model(SHIPPED).manifest
+    starts = [start for (_, split), (start, _) in SPLITS.items() if split == "test"]
+    assert date.fromisoformat(manifest.trained_until) <= min(starts)
+    assert manifest.metrics["fitted_matches"] > 6000
+
+
+def test_setup_errors_name_the_problem() -> None:
+    with pytest.raises(SetupError, match="split must be"):
+        parse(ScoreConfig, ["model=x", "split=sealed"])
