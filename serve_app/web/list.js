@@ -6,7 +6,7 @@ import { edgeOf, freshness, goalNow, isLive, isOver, oneXTwo, priceAge, warning 
 export const SIDES = ["home", "draw", "away"];
 const TITLES = ["Home", "Draw", "Away"];
 const FINISHED_SHOWN = 20;
-const LEGEND = "large: our probability · small: price without margin, edge";
+const LEGEND = "large: our probability · small: price without margin (pre: before kick-off), edge";
 
 export const badge = (text, tone, title) => h("span", { class: `badge ${tone}`, title }, text);
 
@@ -45,7 +45,7 @@ function probability(m, i, silent) {
   return h("td", { class: "p", "data-label": TITLES[i] },
     h("span", { class: "model", title: exact(p) }, percent(p)),
     h("span", { class: "under" },
-      fair !== null && fair !== undefined && h("span", { title: `price ${m.price.prices[i]}, without margin ${exact(fair)}` }, percent(fair)),
+      fair !== null && fair !== undefined && h("span", { title: `price ${m.price.prices[i]}, without margin ${exact(fair)}` }, isLive(m) && !m.price.in_play ? `pre ${percent(fair)}` : percent(fair)),
       edge !== null && edge !== undefined && h("span", { class: edge > 0 ? "edge up" : "edge", title: "edge: model probability x price - 1" }, signed(edge))));
 }
 

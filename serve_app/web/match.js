@@ -68,7 +68,7 @@ function headline(m, silent) {
   return h("div", { class: "triple" }, SIDES.map((side, i) => h("div", { class: side },
     h("span", { class: "what" }, [m.home, "Draw", m.away][i]),
     h("b", { title: exact(p?.[side]) }, percent(p?.[side])),
-    h("span", { class: "under" }, m.price ? h("span", { title: exact(m.price.fair[i]) }, `fair price ${percent(m.price.fair[i])}`) : "",
+    h("span", { class: "under" }, m.price ? h("span", { title: exact(m.price.fair[i]) }, `${m.price.in_play ? "fair price" : "before kick-off"} ${percent(m.price.fair[i])}`) : "",
       edge && h("span", { class: edge[i] > 0 ? "edge up" : "edge" }, `edge ${signed(edge[i])}`)))), bar(p));
 }
 
@@ -80,7 +80,7 @@ function provenance(m, page, silent) {
     fact("Status", m.status ?? "–", m.reasons?.length ? ` (${m.reasons.join(", ")})` : ""),
     f && !isOver(m) && fact("Freshness", freshness(m, silent), h("span", { class: "muted" }, ` feed silent ${seconds(f.feed_silent_s)}, own lag ${seconds(f.own_lag_s)}`)),
     fact("Age", h("span", { id: "age" }, age(ageOf(m)))),
-    price && fact("Price", `${price.prices.join(" / ")} ${price.bookmaker || price.provider}, ${age(priceAge(m))} old, `,
+    price && fact("Price", `${price.prices.join(" / ")} ${price.bookmaker} (${price.provider}), ${age(priceAge(m))} old, `,
       h("span", { title: price.method }, `overround ${(price.overround * 100).toFixed(1)}% removed (${price.method}) `), priceBadges(m)),
     price && !edgeOf(m, silent) && fact("Edge", h("span", { class: "muted" }, "none shown unless status is OK, number fresh and market open")),
     fact("Model", m.model_version ?? "–", m.basis && h("span", { class: "muted" }, ` ${m.basis}`)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 _QUIET = (
     "--no-sandbox",
@@ -31,7 +31,7 @@ def chromium() -> str:
 
 
 @contextmanager
-def a_page(timeout_s: float = 15.0) -> Iterator[Page]:
+def a_page(timeout_s: float = 20.0) -> Iterator[Page]:
     """Open an empty page in a browser of its own; afterwards fail if a script of the page failed or was refused."""
     failures: list[str] = []
 
@@ -44,6 +44,7 @@ def a_page(timeout_s: float = 15.0) -> Iterator[Page]:
         try:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(timeout_s * 1000)
+            expect.set_options(timeout=timeout_s * 1000)
             page.on("pageerror", lambda error: failures.append(str(error)))
             page.on("console", note)
             yield page
