@@ -31,6 +31,7 @@ _SETTINGS_OF_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_AUTH_MODE": "token",  # dashboard and jobs ask for the token in ~/.ray/auth_token, made at the first start
 }
 
 
@@ -58,20 +59,22 @@ def main(config: Config) -> None:
 
 def _serve_until(stop: threading.Event, config: Config, folder: Path) -> None:
     system = System(config)
-    for step, start in system.steps():
-        if stop.is_set():
-            break
-        began = time.monotonic()
-        console.print(f"  {step} ...", end="")
-        start()
-        remember_children(folder)
-        console.print(f" {time.monotonic() - began:.1f} s")
-    else:
-        _say_where(config)
+    try:
+        for step, start in system.steps():
+            if stop.is_set():
+                break
+            began = time.monotonic()
+            console.print(f"  {step} ...", end="")
+            start()
+            remember_children(folder)
+            console.print(f" {time.monotonic() - began:.1f} s")
+        else:
+            _say_where(config)
         while not stop.wait(5.0):
             remember_children(folder)
-    console.print("Stopping ...")
-    _within(_STOP_WITHIN_S, system.stop)
+    finally:
+        console.print("Stopping ...")
+        _within(_STOP_WITHIN_S, system.stop)
 
 
 def _say_where(config: Config) -> None:
@@ -152,6 +155,7 @@ class System:
         os.environ.update({k: v for k, v in _SETTINGS_OF_RAY.items() if k not in os.environ})
         import ray
 
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         config = self._config.ray
         ray.init(
             address="local",
@@ -189,7 +193,6 @@ class System:
         serve.start(http_options={"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None})
         forecaster = serve.deployment(Forecaster).options(
             name="Forecaster",
-            version="1",  # pinned: a random one would restart every replica at each deploy
             ray_actor_options={"num_cpus": 0.5},
             max_ongoing_requests=config.serve.max_ongoing,
             max_queued_requests=config.serve.max_queued,
@@ -236,7 +239,6 @@ class System:
         ):
             app = serve.deployment(serve.ingress()(Api)).options(
                 name=name,
-                version="1",
                 num_replicas=replicas,
                 ray_actor_options={"num_cpus": 0.1},
                 max_ongoing_requests=config.max_streams if name != "api" else config.max_ongoing,

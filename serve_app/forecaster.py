@@ -29,7 +29,7 @@ class Forecaster:
         replica = ReplicaModel(
             replica=serve.get_replica_context().replica_tag,
             version=self._model.model_version,
-            weights_sha256=self._model.weights_sha256,
+            weights_sha256=self._model.manifest.weights_sha256,
         )
         await registry.acknowledge.remote(replica)
 

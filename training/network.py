@@ -93,7 +93,7 @@ class TorchForecaster:
         self._parts = Parts(files)
         self._batch_rows = batch_rows
         self._cache = AnchorCache(cached_anchors)
-        self._runtime = Runtime(torch=torch.__version__, cpu_capability=torch.backends.cpu.get_cpu_capability())
+        self._runtime = Runtime(torch=str(torch.__version__), cpu_capability=torch.backends.cpu.get_cpu_capability())
 
     @property
     def model_version(self) -> str:
