@@ -13,6 +13,7 @@ from actors.domain.events import (
     Clock,
     Correction,
     FeedRecord,
+    FullTime,
     Goal,
     OwnGoal,
     Payload,
@@ -155,6 +156,8 @@ def _gaps(pairs: Sequence[Pair], rate: float, rng: random.Random) -> Iterator[_G
         if position < free_from or not _happens(rate, rng):
             continue
         end = min(position + rng.randint(1, GAP_RECORDS), len(pairs))
+        while end < len(pairs) and isinstance(pairs[end][1].payload, FullTime):
+            end += 1  # the end of the last period and of the match are one message of the provider's
         healed_ms = max(pairs[end - 1][0], at_ms) + rng.randrange(*HEAL_MS)
         yield _Gap(frozenset(range(position, end)), healed_ms)
         free_from = bisect_right(pairs, healed_ms, key=lambda pair: pair[0])

@@ -1,6 +1,7 @@
 """Providers read over kloppy: the files that ship in its wheel, and changed copies of them for what those lack."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ SOURCES: dict[str, tuple[str, str | None]] = {
 }
 
 
+@cache
 def feed_of(provider: str) -> MatchFeed:
     events, meta = SOURCES[provider]
     return read_feed(FILES / events, meta=FILES / meta if meta else None)
