@@ -3,12 +3,14 @@
 import binascii
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+
+from msgspec import Struct
 
 MAX_LENGTH = 4096  # 400 partitions of ten bytes; beyond it is no cursor of ours
 EXPECTED = "a cursor as an earlier answer gave it, unchanged"
-NOTHING_YET = "n"  # kind of a cursor that stands for "not all images came yet"
 _VERSION = 1
+_COMPLETE, _INCOMPLETE = b"p", b"i"
 _MAX_OFFSET = 2**63 - 1
 _CHECK_BYTES = 4
 
@@ -24,42 +26,44 @@ class BadCursor(ValueError):
         return f"expected {EXPECTED}: {self.problem}"
 
 
-def encode_positions(positions: Mapping[int, int]) -> str:
-    """Encode {partition: next offset}; partitions at 0 are left out.
+class Position(Struct, frozen=True, kw_only=True):
+    """Where a stream is: next offset by partition. Incomplete: of the partitions left out, not even images came yet."""
 
-    >>> decode_positions(encode_positions({0: 17, 5: 300, 7: 0}))
-    {0: 17, 5: 300}
+    offsets: dict[int, int] = {}
+    is_complete: bool = False
+
+
+NOWHERE = Position()  # of a client that comes for the first time
+
+
+def encode_position(position: Position) -> str:
+    """Encode a position; partitions at 0 are left out.
+
+    >>> decode_position(encode_position(Position(offsets={0: 17, 5: 300, 7: 0}, is_complete=True)))
+    Position(offsets={0: 17, 5: 300}, is_complete=True)
     """
     numbers = bytearray()
-    for partition, offset in sorted(positions.items()):
+    for partition, offset in sorted(position.offsets.items()):
         if offset > 0:
             numbers += _varint(partition)
             numbers += _varint(offset)
-    return seal(b"p" + bytes(numbers))
+    return seal((_COMPLETE if position.is_complete else _INCOMPLETE) + bytes(numbers))
 
 
-def decode_positions(cursor: str) -> dict[int, int]:
-    """Decode a cursor of positions.
+def decode_position(cursor: str) -> Position:
+    """Decode a position.
 
     Raises:
         BadCursor: It is garbage, was changed, or is a cursor of something else.
     """
-    numbers = list(_varints(_opened(cursor, b"p")))
+    kind, raw = _opened(cursor, (_COMPLETE, _INCOMPLETE))
+    numbers = list(_varints(raw))
     if len(numbers) % 2:
         raise BadCursor("it ends in the middle")
     if any(number > _MAX_OFFSET for number in numbers):
         raise BadCursor("it names a position that no log has")
-    return dict(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def not_all_images() -> str:
-    """Return the cursor of a stream whose first images did not all come yet: resuming from it begins anew."""
-    return encode_place(NOTHING_YET, "")
-
-
-def decode_resume(cursor: str) -> dict[int, int] | None:
-    """Decode where a stream is to go on: positions, or None for a new beginning; raises BadCursor."""
-    return None if cursor == not_all_images() else decode_positions(cursor)
+    offsets = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    return Position(offsets=offsets, is_complete=kind == _COMPLETE)
 
 
 def encode_place(kind: str, place: str) -> str:
@@ -74,7 +78,7 @@ def encode_place(kind: str, place: str) -> str:
 def decode_place(kind: str, cursor: str) -> str:
     """Decode the place of a page of the same list; raises BadCursor."""
     try:
-        return _opened(cursor, kind.encode()).decode()
+        return _opened(cursor, (kind.encode(),))[1].decode()
     except UnicodeDecodeError as error:
         raise BadCursor("it holds no text") from error
 
@@ -85,7 +89,7 @@ def seal(content: bytes) -> str:
     return urlsafe_b64encode(body + _check(body)).rstrip(b"=").decode()
 
 
-def _opened(cursor: str, kind: bytes) -> bytes:
+def _opened(cursor: str, kinds: tuple[bytes, ...]) -> tuple[bytes, bytes]:
     if not 0 < len(cursor) <= MAX_LENGTH:
         raise BadCursor(f"it has {len(cursor)} characters")
     try:
@@ -95,9 +99,9 @@ def _opened(cursor: str, kind: bytes) -> bytes:
     body, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
     if len(body) < 2 or _check(body) != check:
         raise BadCursor("its checksum is wrong")
-    if body[0] != _VERSION or body[1:2] != kind:
+    if body[0] != _VERSION or body[1:2] not in kinds:
         raise BadCursor("it belongs to another list or version")
-    return body[2:]
+    return body[1:2], body[2:]
 
 
 def _check(body: bytes) -> bytes:

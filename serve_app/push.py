@@ -11,7 +11,7 @@ from actors.domain.errors import OffsetOutOfRange, Overloaded, StoreUnavailable
 from actors.domain.ports import FORECASTS, EventLog, LiveView, ViewEntry
 from serve_app.body import Shown, changed_keys, read_forecast, show
 from serve_app.conflate import Waiting, conflate, is_decisive
-from serve_app.cursor import encode_positions, not_all_images
+from serve_app.cursor import NOWHERE, Position, encode_position
 from serve_app.deps import Limits
 from serve_app.frames import Beat, Frame, UpdateMessage
 from serve_app.freshness import Freshness
@@ -74,7 +74,7 @@ class Hub:
             raise Overloaded("stream", self._limits.streams, retry_after_s=5.0)
 
     async def stream(
-        self, watched: frozenset[str] | None, after: dict[int, int] | None, conflate_s: float
+        self, watched: frozenset[str] | None, after: Position, conflate_s: float
     ) -> AsyncGenerator[list[Frame], None]:
         """Yield frames for ever: images or what was missed since `after`, then deltas and heartbeats."""
         subscriber = Subscriber(watched, conflate_s, self._limits)
@@ -92,39 +92,47 @@ class Hub:
             subscriber.close("the reader is gone")
             self._subscribers.discard(subscriber)
 
-    async def _beginning(self, subscriber: Subscriber, after: dict[int, int] | None) -> AsyncIterator[list[Frame]]:
-        """Yield what comes before live updates; behind the last yield the subscriber is registered."""
-        if after is not None:
-            try:
-                async for frames in self._missed(subscriber, after):
-                    yield frames
-                return
-            except (PositionLost, OffsetOutOfRange) as lost:
-                yield [_resync(str(lost))]
-        frames = self._images(subscriber)
+    async def _beginning(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
+        """Yield what comes before live updates: what was missed, then images where the client has nothing yet.
+
+        The subscriber is registered without a pause behind the last look at what there is, so nothing slips between.
+        """
+        try:
+            async for frames in self._missed(subscriber, after):
+                yield frames
+        except (PositionLost, OffsetOutOfRange) as lost:
+            after = NOWHERE
+            yield [_resync(str(lost))]
+        frames = [] if after.is_complete else self._images(subscriber, frozenset(after.offsets))
         self._subscribers.add(subscriber)
         if frames:
             yield frames
 
-    def _images(self, subscriber: Subscriber) -> list[Frame]:
-        """Return an image per match. Only the last stands for the whole position; before it, resuming begins anew."""
-        shown = [each for match_id, each in self._current.items() if subscriber.watches(match_id)]
-        frames = []
+    def _images(self, subscriber: Subscriber, done: frozenset[int] = frozenset()) -> list[Frame]:
+        """Return an image per match outside the partitions that the client has already.
+
+        An image's position is complete only if it is the last; before, it names the partitions that are done.
+        """
+        watched = (each for each in self._current.values() if subscriber.watches(each.entry.match_id))
+        shown = sorted((e for e in watched if e.entry.partition not in done), key=lambda e: e.entry.partition)
+        frames, told = [], {p: self.position[p] for p in done if p in self.position}
         for number, each in enumerate(shown, start=1):
-            cursor = encode_positions(self.position) if number == len(shown) else not_all_images()
+            following = shown[number].entry.partition if number < len(shown) else None
+            if following != each.entry.partition:
+                told[each.entry.partition] = self.position[each.entry.partition]
+            offsets = self.position if following is None else told
+            cursor = encode_position(Position(offsets=offsets, is_complete=following is None))
             freshness = self._reader.freshness(each.entry.match_id)
             frames.append(UpdateMessage(each, frozenset(), freshness, cursor, image=True).frame)
         return frames
 
-    async def _missed(self, subscriber: Subscriber, after: dict[int, int]) -> AsyncIterator[list[Frame]]:
-        await self._reach(after)
+    async def _missed(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
+        await self._reach(after.offsets)
         catch_up = _CatchUp(self._reader, subscriber, after, self._now)
-        while catch_up.is_behind(self.position):
-            target = dict(self.position)
+        while target := catch_up.target(self.position):
             entries = await self._page(catch_up.positions, target)
             if frames := catch_up.frames(entries):
                 yield frames
-        self._subscribers.add(subscriber)
 
     async def _reach(self, after: dict[int, int]) -> None:
         """Wait until this replica has read as far as a client that comes from another one."""
@@ -137,8 +145,8 @@ class Hub:
             raise PositionLost("the position is ahead of this server") from error
 
     async def _page(self, positions: dict[int, int], target: dict[int, int]) -> list[ViewEntry]:
-        """Return the next accepted entries of one partition between two positions; moves `positions` past them."""
-        partition = next(p for p, end in sorted(target.items()) if positions.get(p, 0) < end)
+        """Return the next accepted entries of one partition before its target; moves `positions` past them."""
+        partition = min(target)
         start, end = positions.get(partition, 0), target[partition]
         if start < self._reader.horizon(partition):
             raise PositionLost("the position is older than what is kept")
@@ -170,7 +178,7 @@ class Hub:
             self.position[entry.partition] = entry.offset + 1
             self._current[entry.match_id] = update.shown
             if self._subscribers:
-                self._spread(update, encode_positions(self.position))
+                self._spread(update, self._cursor())
         for match_id in batch.forgotten:
             self._current.pop(match_id, None)
         self.position = dict(batch.positions)
@@ -192,6 +200,9 @@ class Hub:
         for subscriber in tuple(self._subscribers):
             subscriber.restart([_resync(reason), *self._images(subscriber)])
 
+    def _cursor(self) -> str:
+        return encode_position(Position(offsets=self.position, is_complete=True))
+
     async def _beat_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
@@ -204,9 +215,9 @@ class Hub:
         """Send a heartbeat to every subscriber."""
         if not self._subscribers:
             return
-        position = dict(self.position)
+        position = Position(offsets=dict(self.position), is_complete=True)
         matches = {match_id: self._sign_of(match_id) for match_id in self._current}
-        beat = Beat(self._now().isoformat(), matches, lambda: encode_positions(position))
+        beat = Beat(self._now().isoformat(), matches, lambda: encode_position(position))
         for subscriber in tuple(self._subscribers):
             subscriber.beat(beat)
 
@@ -224,16 +235,18 @@ class _CatchUp:
     """Turns missed entries into frames for one subscriber, page by page."""
 
     def __init__(
-        self, reader: ForecastReader, subscriber: Subscriber, after: dict[int, int], now: Callable[[], datetime]
+        self, reader: ForecastReader, subscriber: Subscriber, after: Position, now: Callable[[], datetime]
     ) -> None:
         self._reader, self._subscriber, self._now = reader, subscriber, now
-        self._after = dict(after)
-        self._told = dict(after)  # the position behind the last frame
+        self._after = after
+        self._told = dict(after.offsets)  # the position behind the last frame
         self._sent: dict[str, Shown] = {}
-        self.positions = dict(after)
+        self.positions = dict(after.offsets)
 
-    def is_behind(self, target: dict[int, int]) -> bool:
-        return any(self.positions.get(p, 0) < end for p, end in target.items())
+    def target(self, ends: dict[int, int]) -> dict[int, int]:
+        """Return how far to go on in each partition where something may be missed; empty at the end."""
+        known = ends if self._after.is_complete else ends.keys() & self._after.offsets.keys()
+        return {p: ends[p] for p in known if self.positions.get(p, 0) < ends[p]}
 
     def frames(self, entries: Sequence[ViewEntry]) -> list[Frame]:
         waiting = [self._waiting(entry) for entry in entries if self._subscriber.watches(entry.match_id)]
@@ -255,14 +268,14 @@ class _CatchUp:
             shown,
             keys,
             self._freshness(shown),
-            encode_positions(self._told),
+            encode_position(Position(offsets=self._told, is_complete=self._after.is_complete)),
             image=before is None and self._is_new(entry),
         )
         return Waiting(message=message, match_id=entry.match_id, keys=keys, decisive=decisive)
 
     def _is_new(self, entry: ViewEntry) -> bool:
         first = self._reader.first_offset(entry.match_id)
-        return first is not None and first >= self._after.get(entry.partition, 0)
+        return first is not None and first >= self._after.offsets.get(entry.partition, 0)
 
     def _freshness(self, shown: Shown) -> Freshness:
         """A forecast that was superseded while the client was away is not fresh, however alive the feed is."""

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from actors.domain.errors import ForecastingError, NoModel, Unknown
 from actors.domain.ports import FORECASTS, EventLog
-from serve_app.cursor import BadCursor, decode_resume
+from serve_app.cursor import NOWHERE, BadCursor, Position, decode_position
 from serve_app.deps import AppDeps
 from serve_app.frames import Frame
 from serve_app.problem import Problem, as_problem, brief, response
@@ -35,7 +35,7 @@ class Wish:
     """What a client wants from the stream."""
 
     watched: frozenset[str] | None
-    after: dict[int, int] | None
+    after: Position
     conflate_s: float
 
 
@@ -74,15 +74,15 @@ class Streams:
         conflate_ms = whole_number(query, "conflate_ms", default=0, least=0, most=MAX_CONFLATE_MS)
         watched = match_list(query, "matches", most=self._deps.limits.stream_matches)
         cursor = last_event_id or query.get("after")  # a browser that reconnects keeps the URL but has a newer id
-        after = decode_resume(cursor) if cursor else None
+        after = decode_position(cursor) if cursor else NOWHERE
         if not self._reader.tail.caught_up:
             raise NoModel("the view is not filled yet")
         self._hub.admit()
         for match_id in watched or ():
             if self._reader.shown(match_id) is None and self._fixtures.get(match_id) is None:
                 raise Unknown("match", match_id)
-        if after:
-            await asyncio.to_thread(_check_not_ahead, self._deps.log, after)
+        if after.offsets:
+            await asyncio.to_thread(_check_not_ahead, self._deps.log, after.offsets)
         return Wish(watched=watched, after=after, conflate_s=conflate_ms / 1000)
 
     async def _events(self, wish: Wish) -> AsyncGenerator[bytes, None]:

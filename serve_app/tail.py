@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from actors.domain.errors import OffsetOutOfRange, StoreError
 from actors.domain.ports import EventLog, LogRecord
 
 logger = logging.getLogger(__name__)
 BATCH = 500
-WAIT_S = 0.25
+WAIT_S = 0.1  # of one read; bounds how long a stop takes
 PROMPT_S = 1.0  # between two reads; behind a longer pause records may be older than they look
 BEHIND_RECORDS = 2_000
 RETRY_S = 0.5
@@ -38,6 +38,7 @@ class Tail:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"tail-{topic}", daemon=True)
         self._targets: dict[int, int] = {}
+        self._read_at_s, self._was_behind = float("-inf"), False
         self.began_at: dict[int, int] = {}
         self.positions: dict[int, int] = {}
         self.caught_up = False
@@ -54,22 +55,8 @@ class Tail:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def _run(self) -> None:
-        while not self._stop.is_set() and not self._began():
-            self._stop.wait(RETRY_S)
-        read_at, was_behind = float("-inf"), False
-        while not self._stop.is_set():
-            records = self._read()
-            now_s = self._monotonic()
-            prompt = self.caught_up and not was_behind and now_s - read_at <= PROMPT_S
-            read_at = now_s
-            if records:
-                self._take(records, prompt)
-                was_behind = len(records) == BATCH and self._is_behind()
-            if not self.caught_up:
-                self._check_caught_up()
-
-    def _began(self) -> bool:
+    def begin(self) -> bool:
+        """Find out where to read from; False if the log does not answer."""
         try:
             self._targets = self._log.end_offsets(self._topic)
         except StoreError as error:
@@ -78,14 +65,34 @@ class Tail:
         back = self._backlog
         self.began_at = {p: 0 if back is None else max(0, end - back) for p, end in self._targets.items()}
         self.positions = self.began_at
+        self.caught_up = self._has_caught_up()
         return True
 
-    def _read(self) -> list[LogRecord]:
+    def step(self, wait_s: float = WAIT_S) -> int:
+        """Read once and hand over what came; return how many records that were."""
+        records = self._read(wait_s)
+        now_s = self._monotonic()
+        prompt = self.caught_up and not self._was_behind and now_s - self._read_at_s <= PROMPT_S
+        self._read_at_s = now_s
+        if records:
+            self.positions = {**self.positions, **{record.partition: record.offset + 1 for record in records}}
+            self._handle(records, prompt)
+            self._was_behind = len(records) == BATCH and self._is_behind()
+        self.caught_up = self.caught_up or self._has_caught_up()
+        return len(records)
+
+    def _run(self) -> None:
+        while not self._stop.is_set() and not self.begin():
+            self._stop.wait(RETRY_S)
+        while not self._stop.is_set():
+            self.step()
+
+    def _read(self, wait_s: float) -> list[LogRecord]:
         try:
-            return self._log.read(self._topic, self.positions, BATCH, WAIT_S)
+            return self._log.read(self._topic, self.positions, BATCH, wait_s)
         except OffsetOutOfRange as error:
             logger.warning("Log no longer holds the position", extra={"topic": self._topic, "cause": str(error)})
-            self._move_to({error.partition: error.first})
+            self.positions = {**self.positions, error.partition: error.first}
             if self._on_lost is not None:
                 self._on_lost(error.partition, error.first)
         except StoreError as error:
@@ -93,15 +100,8 @@ class Tail:
             self._stop.wait(RETRY_S)
         return []
 
-    def _take(self, records: list[LogRecord], prompt: bool) -> None:
-        self._move_to({record.partition: record.offset + 1 for record in records})
-        self._handle(records, prompt)
-
-    def _move_to(self, positions: Mapping[int, int]) -> None:
-        self.positions = {**self.positions, **positions}
-
-    def _check_caught_up(self) -> None:
-        self.caught_up = all(self.positions.get(p, 0) >= end for p, end in self._targets.items())
+    def _has_caught_up(self) -> bool:
+        return all(self.positions.get(p, 0) >= end for p, end in self._targets.items())
 
     def _is_behind(self) -> bool:
         try:

@@ -1,15 +1,20 @@
 """A small world for tests of the app: a real embedded log, real stores, a hand-written forecaster, a set clock."""
 
 import math
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2 as httpx
 import msgspec
 import numpy as np
+import uvicorn
+from starlette.testclient import TestClient
 
 from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory
@@ -35,7 +40,9 @@ from actors.domain.forecast import (
 )
 from actors.domain.markets import derive_markets
 from actors.domain.ports import FIXTURES, FORECASTS, ChainHeadRow, HistoryBatch, NewRecord, PredictionRow
+from serve_app.app import build_app
 from serve_app.deps import AppDeps, Limits, ServedModels
+from tests.conftest import eventually
 
 MODEL = "baseline-1"
 HERE = Runtime(torch="2.13.0", cpu_capability="TEST")
@@ -253,3 +260,41 @@ def a_head(forecast: Forecast, count: int = 1) -> ChainHead:
     return ChainHead(
         match_id=forecast.match_id, epoch=forecast.epoch, seq=forecast.seq, count=count, row_hash=forecast.row_hash
     )
+
+
+@contextmanager
+def serving(world: World, **changes: object) -> Iterator[TestClient]:
+    """Run the app in process and wait until it has read what the log holds."""
+    with TestClient(build_app(world.deps(**changes)), raise_server_exceptions=False) as client:
+        eventually(lambda: client.get("/readyz").status_code == 200 or not world.models.live)
+        yield client
+
+
+def beat_until(world: World, condition: Callable[[], object], *pulses: Pulse) -> None:
+    """Publish pulses as an owner would, again and again, until a condition is true."""
+
+    def met() -> object:
+        world.publish(*pulses)
+        return condition()
+
+    eventually(met, every_s=0.1)
+
+
+@contextmanager
+def listening(world: World, **changes: object) -> Iterator[str]:
+    """Run the app behind a real server; give its address once it is ready."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        build_app(world.deps(**changes)), log_level="error", ws_max_size=4096, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        eventually(lambda: server.started and httpx.get(f"{address}/readyz").status_code == 200)
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
