@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[1]
 _STARTS_WITHIN_S = 120.0
 
 

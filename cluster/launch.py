@@ -119,9 +119,8 @@ class System:
         return [*steps, ("Matches", self._start_player)] if self._config.replay.enabled else steps
 
     def stop(self) -> None:
-        """Stop feeds first, then matches, then what serves them."""
+        """Stop feeds first, then matches, then all that is left; Serve is not asked to drain, since all of it goes."""
         import ray
-        from ray import serve
 
         for name in ("player", "supervisor"):
             self._call(name, "stop")
@@ -131,7 +130,6 @@ class System:
             except ray.exceptions.RayError as error:
                 logger.warning("Match not stopped cleanly", extra={"problem": repr(error)})
         self._call("history", "stop")
-        serve.shutdown()
         ray.shutdown()
 
     def _matches(self) -> list[Any]:
@@ -155,7 +153,6 @@ class System:
         os.environ.update({k: v for k, v in _SETTINGS_OF_RAY.items() if k not in os.environ})
         import ray
 
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         config = self._config.ray
         ray.init(
             address="local",
@@ -186,6 +183,7 @@ class System:
         from cluster.wiring import FORECASTER_APP, read_manifest
         from serve_app.forecaster import Forecaster
 
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it says at INFO is for its own developers
         config = self._config
         folder = Path(config.model.folder).resolve()
         registry = ray.remote(ModelRegistry).options(name="model_registry", num_cpus=0.01, max_restarts=-1)
