@@ -16,7 +16,7 @@ _Config = TypeVar("_Config")
 class DataConfig:
     """Where the data lies; see the project's data notes for the layout."""
 
-    root: str = "data"
+    root: str = "../shared/data"  # as in conf/
 
 
 @dataclass
