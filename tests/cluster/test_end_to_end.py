@@ -1,6 +1,6 @@
 """The whole way with real processes: real matches in, kills in between, and what readers see is what the log says."""
 
-import itertools
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +12,17 @@ from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
 from actors.domain.chain import check_chain
 from actors.domain.distribution import Forecaster
-from actors.domain.fixtures import Fixture
+from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import Forecast, decode_published
-from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
+from actors.domain.match import new_match, state_hash
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, LogRecord, NewRecord
 from actors.domain.published import read_all
+from actors.machines.match import Entry, step
 from actors.match import MatchPorts, MatchSession, MatchSettings
 from actors.ownership import published_of
 from actors.supervisor import FixtureBook
-from cluster.audit import MODELS, load_models, rows_of
 from bench.running import REPO, System
+from cluster.audit import MODELS, load_models, rows_of
 from tests.conftest import eventually
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 
@@ -34,7 +36,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> System:
     """Play the demo matches at 60 times real speed, killing a match, the forecaster and everything on the way."""
     system = System(
         tmp_path_factory.mktemp("e2e") / "data",
-        ["replay.speed=60", "replay.loop=false", "match.conflate_behind_records=100000", "supervisor.retire_after_s=600"],
+        [
+            "replay.speed=60",
+            "replay.loop=false",
+            "match.conflate_behind_records=100000",
+            "supervisor.retire_after_s=600",
+        ],
     )
     system.start()
     try:
@@ -69,10 +76,11 @@ def test_the_state_after_all_kills_is_that_of_an_undisturbed_fold(played: System
     for fixture in _fixtures(log):
         snapshot = snapshots.load(fixture.match_id)
         assert snapshot is not None
-        session = _fold(log, fixture, lambda inputs: [], until=snapshot.offset)
-        from actors.domain.match import state_hash
-
-        assert snapshot.state_hash == state_hash(session.state)
+        state = new_match(fixture)
+        for record in _feed_of(log, fixture):
+            if record.offset <= snapshot.offset:
+                state, _ = step(state, Entry(offset=record.offset, key=record.key, value=record.value))
+        assert snapshot.state_hash == state_hash(state)
 
 
 def test_history_holds_every_published_forecast_once_and_its_chain_is_whole(played: System) -> None:
@@ -94,8 +102,6 @@ def test_every_forecast_replays_identically_whatever_the_batch(played: System, b
 
 
 def test_the_audit_names_a_row_that_was_changed(played: System, tmp_path: Path) -> None:
-    import sqlite3
-
     copy = tmp_path / "history.db"
     with sqlite3.connect(played.folder / "history.db") as source, sqlite3.connect(copy) as target:
         source.backup(target)
@@ -157,26 +163,20 @@ def _counted(log: SqliteLog, fixture: Fixture) -> list[Forecast]:
 
 
 def _undisturbed(log: SqliteLog, fixture: Fixture, model: Forecaster) -> list[Forecast]:
-    session = _fold(log, fixture, model.predict)
-    published = session._ports.log.topics[FORECASTS][0]  # type: ignore[attr-defined]
-    return [f for r in published if isinstance(f := decode_published(r.value or b""), Forecast)]
-
-
-def _fold(log: SqliteLog, fixture: Fixture, predict: object, until: int | None = None) -> MatchSession:
-    """Fold what the log has of a match in this process, with stores of its own."""
-    from msgspec.structs import replace
-
-    from actors.domain.ports import NewRecord
-
-    assert fixture.lease is not None
-    records = log.read(FEED, {fixture.lease.partition: fixture.lease.start_offset}, 10**6, 0.0)
-    copy = MemoryLog()
-    kept = itertools.takewhile(lambda record: until is None or record.offset <= until, records)
-    copy.append(FEED, 0, [NewRecord(key=record.key or "", value=record.value) for record in kept])
-    lease = replace(fixture.lease, partition=0, start_offset=0, forecasts_from=0)
+    """Fold what the log has of a match in this process, with stores of its own and nothing that dies."""
+    copy, lease = MemoryLog(), Lease(partition=0, start_offset=0)
+    copy.append(FEED, 0, [NewRecord(key=r.key or "", value=r.value) for r in _feed_of(log, fixture)])
     settings = MatchSettings(read_wait_s=0.0, conflate_behind_records=10**9, snapshot_every_s=1e9)
-    ports = MatchPorts(log=copy, snapshots=MemorySnapshots(), predict=predict)  # type: ignore[arg-type]
+    ports = MatchPorts(log=copy, snapshots=MemorySnapshots(), predict=model.predict)
     session = MatchSession(fixture, lease, ports, settings)
     while session.advance():
         pass
-    return session
+    published = (decode_published(r.value or b"") for r in copy.topics[FORECASTS][0])
+    return [record for record in published if isinstance(record, Forecast)]
+
+
+def _feed_of(log: SqliteLog, fixture: Fixture) -> list[LogRecord]:
+    """Return a match's partition; its lease began the partition, so that offsets are seqs."""
+    assert fixture.lease is not None
+    assert fixture.lease.start_offset == 0
+    return log.read(FEED, {fixture.lease.partition: 0}, 10**6, 0.0)
