@@ -72,7 +72,7 @@ class Api:
         )
         self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
-        self._matches = Matches(self.reader, self.fixtures, deps.history)
+        self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now)
         self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
         self._description = msgspec.json.encode(openapi.document())
@@ -136,7 +136,7 @@ class Api:
             limits = self._deps.limits
             what_if = await read_json(request, WhatIf, limit=limits.body_bytes, timeout_s=limits.body_timeout_s)
             return json_response((await self._what_ifs([(shown, what_if)]))[0])
-        freshness = self._matches.freshness(shown.entry.match_id)
+        freshness = self._matches.freshness(shown)
         tag = etag(shown, freshness)
         if _has_tag(request.headers.get("if-none-match", ""), tag):
             return Response(None, 304, {"ETag": tag, "Cache-Control": "no-cache"})
@@ -170,7 +170,7 @@ class Api:
             elif _is_what_if(shown, item):
                 results.append({"what_if": next(answers)})
             else:
-                results.append({"forecast": msgspec.Raw(spliced(shown, self._matches.freshness(item.match_id)))})
+                results.append({"forecast": msgspec.Raw(spliced(shown, self._matches.freshness(shown)))})
         return json_response({"results": results})
 
     async def prediction(self, request: Request) -> Response:
@@ -228,7 +228,7 @@ class Api:
         def answers() -> list[WhatIfAnswer]:
             rows = zip(asked, inputs, predictions, strict=True)
             return [
-                make_answer(shown.forecast, changed, prediction, self._matches.freshness(shown.entry.match_id))
+                make_answer(shown.forecast, changed, prediction, self._matches.freshness(shown))
                 for (shown, _), changed, prediction in rows
             ]
 

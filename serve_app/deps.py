@@ -33,8 +33,7 @@ class Limits:
     what_if_flush_s: float = 0.2
     streams: int = 10_000  # 429
     stream_matches: int = 100  # 422
-    queue: int = 64  # messages that wait for a slow reader before they are conflated
-    queue_conflated: int = 256  # decisive messages that wait before the reader is dropped
+    queue: int = 256  # messages that wait for a slow reader before it is served from the log instead
     slow_s: float = 30.0  # a reader that takes nothing for so long is dropped
     heartbeat_s: float = 1.0
     message_bytes: int = 4 * 1024  # of a WebSocket client: 1009

@@ -1,7 +1,7 @@
 """Reading matches: the list, one match, its latest forecast, its timeline, its inputs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from actors.domain.summary import Phase
 from serve_app.body import Shown, read_forecast, show, shown_price
 from serve_app.cursor import BadCursor, decode_place, encode_place
 from serve_app.features import CATALOGUE
-from serve_app.freshness import Freshness
+from serve_app.freshness import Freshness, State
 from serve_app.messages import (
     ClockView,
     InputsAnswer,
@@ -58,11 +58,19 @@ def label(clock: Clock, phase: Phase) -> str:
 class Matches:
     """What can be read about matches, from the view first and history behind it."""
 
-    def __init__(self, reader: ForecastReader, fixtures: FixtureReader, history: History) -> None:
-        self._reader, self._fixtures, self._history = reader, fixtures, history
+    def __init__(
+        self, reader: ForecastReader, fixtures: FixtureReader, history: History, now: Callable[[], datetime]
+    ) -> None:
+        self._reader, self._fixtures, self._history, self._now = reader, fixtures, history, now
 
-    def freshness(self, match_id: str) -> Freshness:
-        return self._reader.freshness(match_id)
+    def freshness(self, shown: Shown) -> Freshness:
+        """Return how fresh a forecast is; one that left the view is final, or was given up in play."""
+        forecast = shown.forecast
+        if self._reader.shown(forecast.match_id) is not None:
+            return self._reader.freshness(forecast.match_id)
+        age_s = max(0.0, (self._now() - forecast.stamps.published).total_seconds())
+        state: State = "FRESH" if forecast.phase in STATUSES["finished"] else "SUSPENDED"
+        return Freshness(state=state, age_s=round(age_s, 3), feed_silent_s=None, own_lag_s=None)
 
     async def latest(self, match_id: str) -> Shown:
         """Return the latest forecast, of a match that left the view the last one of its chain.
@@ -100,7 +108,7 @@ class Matches:
     def _item(self, match_id: str, shown: Shown | None = None) -> MatchItem:
         fixture, shown = self._fixtures.get(match_id), shown or self._reader.shown(match_id)
         forecast = shown.forecast if shown else None
-        freshness = self._reader.freshness(match_id) if shown else None
+        freshness = self.freshness(shown) if shown else None
         in_view = self._reader.shown(match_id) is not None
         phase = self._reader.phase(match_id) if in_view or forecast is None else forecast.phase
         clock = self._reader.clock(match_id) or (forecast.as_of.clock if forecast else BEFORE_KICK_OFF)
@@ -138,7 +146,8 @@ class Matches:
 
     async def inputs(self, match_id: str) -> InputsAnswer:
         """Return the inputs of the latest forecast with their age; raises Unknown."""
-        forecast, freshness = (await self.latest(match_id)).forecast, self.freshness(match_id)
+        shown = await self.latest(match_id)
+        forecast, freshness = shown.forecast, self.freshness(shown)
         return InputsAnswer(
             match_id=match_id,
             prediction_id=forecast.prediction_id,

@@ -13,7 +13,7 @@ from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inp
 from serve_app.deps import ServedModels
 from serve_app.messages import WhatIfRecord
 from serve_app.problem import Problem
-from serve_app.what_if import PREFIX, WhatIfRecorder
+from serve_app.what_if import WhatIfRecorder, is_what_if
 
 _encoder = msgspec.json.Encoder()
 
@@ -32,7 +32,7 @@ class Predictions:
 
     async def record(self, prediction_id: str) -> bytes:
         """Return the encoded audit record; raises Unknown, StoreUnavailable."""
-        if prediction_id.startswith(PREFIX):
+        if is_what_if(prediction_id):
             return _encoder.encode(await self._what_if(prediction_id))
         row = await self._row(prediction_id)
         inputs = await asyncio.to_thread(self._history.feature_snapshot, row.feature_snapshot_id)
@@ -53,7 +53,7 @@ class Predictions:
         return compare(recorded, prediction, derive_markets(prediction.distribution))
 
     async def _stored(self, prediction_id: str) -> tuple[Recorded, ForecastInputs]:
-        if prediction_id.startswith(PREFIX):
+        if is_what_if(prediction_id):
             return _recorded_of(await self._what_if(prediction_id))
         row = await self._row(prediction_id)
         encoded = await asyncio.to_thread(self._history.feature_snapshot, row.feature_snapshot_id)

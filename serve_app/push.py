@@ -11,7 +11,7 @@ from actors.domain.errors import OffsetOutOfRange, Overloaded, StoreUnavailable
 from actors.domain.ports import FORECASTS, EventLog, LiveView, ViewEntry
 from serve_app.body import Shown, changed_keys, read_forecast, show
 from serve_app.conflate import Waiting, conflate, is_decisive
-from serve_app.cursor import NOWHERE, Position, encode_position
+from serve_app.cursor import NOWHERE, Position, decode_position, encode_position
 from serve_app.deps import Limits
 from serve_app.frames import Beat, Frame, UpdateMessage
 from serve_app.freshness import Freshness
@@ -19,7 +19,7 @@ from serve_app.subscriber import Subscriber
 from serve_app.view import Batch, ForecastReader, Update
 
 logger = logging.getLogger(__name__)
-PAGE = 200
+PAGE = 100  # entries that a resuming client gets in one piece, about 400 KB
 AHEAD_S = 5.0  # how long a position may be ahead of this replica before it is taken for lost
 _encoder = msgspec.json.Encoder()
 
@@ -76,20 +76,37 @@ class Hub:
     async def stream(
         self, watched: frozenset[str] | None, after: Position, conflate_s: float
     ) -> AsyncGenerator[list[Frame], None]:
-        """Yield frames for ever: images or what was missed since `after`, then deltas and heartbeats."""
-        subscriber = Subscriber(watched, conflate_s, self._limits)
+        """Yield frames for ever: images or what was missed since `after`, then deltas and heartbeats.
+
+        A reader that cannot keep up falls behind and is served from the log, like one that went and came back: it
+        misses nothing, and costs no memory. One that takes nothing at all is for the caller to drop.
+        """
         self._opened += 1
+        subscriber = Subscriber(watched, conflate_s, self._limits)
         try:
-            async for frames in self._beginning(subscriber, after):
-                yield frames
-            while frames := await subscriber.take():
-                yield frames
+            while subscriber.closed is None:
+                cursor: str | None = None
+                async for frames in self._served(subscriber, after):
+                    cursor = next((each.cursor for each in reversed(frames) if each.cursor), cursor)
+                    yield frames
+                after = decode_position(cursor) if cursor else after
+                subscriber = subscriber.successor()
             logger.info("Stream ended", extra={"reason": subscriber.closed})
         except StoreUnavailable as error:  # the client comes back with its position
             logger.warning("Stream ended", extra={"reason": str(error)})
         finally:
             self._opened -= 1
             subscriber.close("the reader is gone")
+            self._subscribers.discard(subscriber)
+
+    async def _served(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
+        """Yield frames until the reader is behind or the stream closed."""
+        try:
+            async for frames in self._beginning(subscriber, after):
+                yield frames
+            while frames := await subscriber.take():
+                yield frames
+        finally:
             self._subscribers.discard(subscriber)
 
     async def _beginning(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:

@@ -8,9 +8,10 @@ from serve_app.frames import Beat, Frame, UpdateMessage
 
 
 class Subscriber:
-    """A bounded queue. Beyond its limit what waits is conflated; beyond the second limit the reader is dropped.
+    """A bounded queue. A reader that lets it fill is `behind`: the hub then reads the log for it, at its own pace.
 
-    With `conflate_s` what waits is handed out at most that often, but for decisive updates, which go at once.
+    With `conflate_s` what waits is conflated, and handed out at most that often but for decisive updates, which go at
+    once.
     """
 
     def __init__(self, watched: frozenset[str] | None, conflate_s: float, limits: Limits) -> None:
@@ -22,18 +23,21 @@ class Subscriber:
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
         self.closed: str | None = None  # why no more comes
+        self.behind = False  # what waited was thrown away; the log has it
 
     def watches(self, match_id: str) -> bool:
         return self.watched is None or match_id in self.watched
 
     def offer(self, waiting: Waiting) -> None:
         """Queue an update."""
+        if self.behind:
+            return
         self._waiting.append(waiting)
-        if self.conflate_s or len(self._waiting) > self._limits.queue:
+        if self.conflate_s:
             self._waiting = conflate(self._waiting)
-            if len(self._waiting) > self._limits.queue_conflated:
-                self.close("the reader is too slow")
-                return
+        if len(self._waiting) > self._limits.queue:
+            self._fall_behind()
+            return
         if not self.conflate_s or waiting.decisive:
             self._wake.set()
         elif self._timer is None:
@@ -42,6 +46,8 @@ class Subscriber:
 
     def beat(self, beat: Beat) -> None:
         """Queue a heartbeat, unless one waits already. It has a position only if everything before it was read."""
+        if self.behind:
+            return
         if self.conflate_s:
             self._beat = beat.frame(self.watched, with_cursor=False)
         elif not any(isinstance(each.message, Frame) for each in self._waiting):
@@ -57,13 +63,21 @@ class Subscriber:
     def close(self, reason: str) -> None:
         """End the stream; what waits is not sent."""
         self.closed = self.closed or reason
-        self._waiting.clear()
+        self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        self.behind = True
+        self._waiting = []
         self._cancel_timer()
         self._wake.set()
 
+    def successor(self) -> "Subscriber":
+        """Return a new queue for a reader that fell behind; of a closed stream, this one."""
+        return self if self.closed is not None else Subscriber(self.watched, self.conflate_s, self._limits)
+
     async def take(self) -> list[Frame]:
-        """Wait for the next frames; empty once the stream is closed."""
-        while self.closed is None:
+        """Wait for the next frames; empty once the reader is behind or the stream closed."""
+        while not self.behind:
             await self._wake.wait()
             self._wake.clear()
             if frames := self._ready():

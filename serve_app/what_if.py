@@ -25,6 +25,15 @@ _RETRY_S = 0.2
 _records: msgspec.json.Decoder[list[WhatIfRecord]] = msgspec.json.Decoder(list[WhatIfRecord])
 
 
+def is_what_if(prediction_id: str) -> bool:
+    """Say whether an id is that of a what-if; ids of published forecasts hold an @.
+
+    >>> is_what_if("wi-app-0-17"), is_what_if("wi-fi:1@17")
+    (True, False)
+    """
+    return prediction_id.startswith(PREFIX) and "@" not in prediction_id
+
+
 def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
     """Return the inputs as the what-if wants them."""
     changes: dict[str, object] = {}

@@ -164,6 +164,7 @@ def test_a_match_that_left_the_view_is_answered_from_history(world: World) -> No
         body = client.get("/v1/matches/gone:1/forecast").json()
         item = client.get("/v1/matches/gone:1").json()
     assert (body["seq"], item["seq"], item["phase"], item["clock"]["label"]) == (4, 4, "finished", "FT")
+    assert (body["freshness"]["state"], body["freshness"]["age_s"] > 0) == ("FRESH", True)
 
 
 def test_a_retired_match_is_forgotten_after_a_while(tmp_path: Path) -> None:
