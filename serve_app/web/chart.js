@@ -35,7 +35,7 @@ function paper(points, width, height) {
   const longest = (period) => Math.max(45, ...points.filter((p) => p.clock.period === period).map((p) => minutes(p.clock)));
   const lengths = [before.length ? BEFORE : 0, longest(1), longest(2)];
   const starts = [0, lengths[0], lengths[0] + lengths[1] + BREAK];
-  const right = width < 560 ? 80 : 96;
+  const right = width < 560 ? 88 : 120;
   const scale = (width - LEFT - right) / (starts[2] + lengths[2]);
   const rank = new Map(before.map((point, i) => [point, (i / before.length) * BEFORE]));
   const at = (period, minute) => LEFT + (starts[period] + minute) * scale;
