@@ -5,6 +5,7 @@ from typing import Self
 from zlib import crc32
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.domain.events import BallEvent, Clock, Identifier, Incident
 
@@ -17,14 +18,42 @@ class StoredEvent(Struct, frozen=True, array_like=True):
     event_id: Identifier
     version: int
     provider: Identifier
-    seq: int  # the provider's, of the record that brought this version
+    seq: int  # the provider's, of the record that brought this version; 0: taken back by a snapshot or before one
     clock: Clock
     payload: Incident | None
+    since: int = 0  # the lowest number under which any version of it was told: a correction does not move it
+    index: int = 0  # its place in the snapshot that told it
+    scored: bool = False  # some version of it was a goal
 
     @property
-    def place(self) -> tuple[int, int, int, str]:
+    def told(self) -> tuple[int, int]:
+        """Where the provider first told it."""
+        return self.since, self.index
+
+    @property
+    def place(self) -> tuple[int, int, int, int, str]:
         """Where it stands in the match; ties in the clock are broken as the provider sent them."""
-        return self.clock.period, self.clock.ms, self.seq, self.event_id
+        return self.clock.period, self.clock.ms, self.since, self.index, self.event_id
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether it counts for more than itself: neither a ball event nor taken back."""
+        return self.payload is not None and not isinstance(self.payload, BallEvent)
+
+
+def merged(known: StoredEvent | None, new: StoredEvent) -> StoredEvent:
+    """Return what counts of two accounts of one event, in whatever order they came.
+
+    The newer version counts; of two alike the one that was sent first. `known` itself comes back if nothing is new.
+    """
+    if known is None:
+        return new
+    newer = new if (new.version, -new.seq) > (known.version, -known.seq) else known
+    since, index = min((e.told for e in (known, new) if e.since), default=(0, 0))
+    scored = known.scored or new.scored
+    if (newer.since, newer.index, newer.scored) == (since, index, scored):
+        return newer
+    return replace(newer, since=since, index=index, scored=scored)
 
 
 class EventSet:
@@ -34,7 +63,7 @@ class EventSet:
 
     def __init__(self, buckets: tuple[dict[str, StoredEvent], ...], decisive: tuple[StoredEvent, ...]) -> None:
         self._buckets = buckets
-        self.decisive = decisive  # everything that is neither a ball event nor taken back, by place
+        self.decisive = decisive  # the decisive events, and what once was a goal, by place
 
     @classmethod
     def empty(cls) -> Self:
@@ -48,7 +77,7 @@ class EventSet:
         decisive = []
         for event in events:
             buckets[_bucket(event.event_id)][event.event_id] = event
-            if _is_decisive(event):
+            if _is_kept_apart(event):
                 decisive.append(event)
         return cls(tuple(buckets), _by_place(decisive))
 
@@ -62,14 +91,18 @@ class EventSet:
         bucket = self._buckets[index]
         old = bucket.get(event.event_id)
         buckets = (*self._buckets[:index], {**bucket, event.event_id: event}, *self._buckets[index + 1 :])
-        if not _is_decisive(event) and (old is None or not _is_decisive(old)):
+        if not _is_kept_apart(event) and (old is None or not _is_kept_apart(old)):
             return type(self)(buckets, self.decisive)
         others = [other for other in self.decisive if other.event_id != event.event_id]
-        return type(self)(buckets, _by_place([*others, event] if _is_decisive(event) else others))
+        return type(self)(buckets, _by_place([*others, event] if _is_kept_apart(event) else others))
+
+    def unordered(self) -> Iterator[StoredEvent]:
+        """Yield all events, taken back or not, in no order that means anything."""
+        return (event for bucket in self._buckets for event in bucket.values())
 
     def __iter__(self) -> Iterator[StoredEvent]:
         """Yield all events, taken back or not, by id: the same order however they came."""
-        return iter(sorted((e for bucket in self._buckets for e in bucket.values()), key=lambda e: e.event_id))
+        return iter(sorted(self.unordered(), key=lambda event: event.event_id))
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets))
@@ -85,8 +118,8 @@ def _bucket(event_id: str) -> int:
     return crc32(event_id.encode()) % _BUCKETS  # not hash(): that differs between processes
 
 
-def _is_decisive(event: StoredEvent) -> bool:
-    return event.payload is not None and not isinstance(event.payload, BallEvent)
+def _is_kept_apart(event: StoredEvent) -> bool:
+    return event.is_decisive or event.scored
 
 
 def _by_place(events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:

@@ -4,7 +4,8 @@ A record of `feed.v1` is one JSON object (key: match id). Its `payload` is tagge
 since that period began); period 0 is before kick-off, 1-2 regular time, 3-4 extra time, 5 the shoot-out.
 """
 
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,7 +21,8 @@ MAX_PERIOD_MS = 90 * 60_000  # a half has never lasted 90 minutes
 Side = Literal["home", "away"]
 Identifier = Annotated[str, Meta(min_length=1, max_length=160)]
 Text = Annotated[str, Meta(max_length=200)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
+MAX_COUNT = 2**53
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Goals = Annotated[int, Meta(ge=0, le=99)]
 
@@ -291,13 +293,8 @@ class _Envelope(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
-class _Kind(Struct):
-    kind: str
-
-
 _envelopes = msgspec.json.Decoder(_Envelope)
 _payloads: msgspec.json.Decoder[Payload] = msgspec.json.Decoder(Payload)
-_kinds = msgspec.json.Decoder(_Kind)
 _encoder = msgspec.json.Encoder()
 
 
@@ -326,40 +323,56 @@ def decode_record(key: str | None, value: bytes | None) -> FeedRecord:
     if len(value) > MAX_RECORD_BYTES:
         raise RecordRejected("too_large", f"{len(value)} bytes, at most {MAX_RECORD_BYTES} are taken")
     envelope = _decode_envelope(value)
+    provider, seq = envelope.provider, envelope.provider_seq
     if envelope.schema != SCHEMA:
-        raise RecordRejected("unknown_schema", f"schema {envelope.schema}, this code reads {SCHEMA}")
+        raise RecordRejected(
+            "unknown_schema", f"schema {envelope.schema}, this code reads {SCHEMA}", None, provider, seq
+        )
     if key != envelope.match_id:
         raise RecordRejected("wrong_key", f"the key is {key!r}, the record is of {envelope.match_id!r}")
-    return FeedRecord(
-        match_id=envelope.match_id,
-        provider=envelope.provider,
-        provider_seq=envelope.provider_seq,
-        event_id=envelope.event_id,
-        version=envelope.version,
-        occurred_at=envelope.occurred_at,
-        received_at=envelope.received_at,
-        clock=envelope.clock,
-        payload=_decode_payload(envelope),
-    )
+    try:
+        return FeedRecord(
+            match_id=envelope.match_id,
+            provider=provider,
+            provider_seq=seq,
+            event_id=envelope.event_id,
+            version=envelope.version,
+            occurred_at=_utc(envelope.occurred_at),
+            received_at=_utc(envelope.received_at),
+            clock=envelope.clock,
+            payload=_payloads.decode(envelope.payload),
+        )
+    except _UNREADABLE as error:
+        kind, _, _ = _about(value)
+        raise RecordRejected("malformed_payload", str(error), kind, provider, seq) from error
+
+
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
 
 
 def _decode_envelope(value: bytes) -> _Envelope:
     try:
         return _envelopes.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise RecordRejected("malformed", f"not a feed envelope: {error}") from error
+    except _UNREADABLE as error:
+        raise RecordRejected("malformed", f"not a feed envelope: {error}", *_about(value)) from error
 
 
-def _decode_payload(envelope: _Envelope) -> Payload:
+def _about(value: bytes) -> tuple[str | None, str | None, int]:
+    """Say of what kind, by whom and which number a refused record is, as far as a more lenient reader can tell."""
     try:
-        return _payloads.decode(envelope.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        kind = _kind_or_none(envelope.payload)
-        raise RecordRejected("malformed_payload", str(error), kind, envelope.provider, envelope.provider_seq) from error
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None, None, 0
+    payload = found.get("payload") if isinstance(found, dict) else None
+    if not isinstance(payload, dict):
+        return None, None, 0
+    kind, provider, seq = payload.get("kind"), found.get("provider"), found.get("provider_seq")
+    return (
+        kind if isinstance(kind, str) else None,
+        provider if isinstance(provider, str) else None,
+        seq if type(seq) is int and 0 < seq <= MAX_COUNT else 0,
+    )
 
 
-def _kind_or_none(raw: msgspec.Raw) -> str | None:
-    try:
-        return _kinds.decode(raw).kind
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        return None
+def _utc(time: datetime) -> datetime:
+    return time if time.tzinfo is UTC else time.astimezone(UTC)  # OverflowError in the first and last hours of time

@@ -18,13 +18,19 @@ from actors.domain.summary import Summary
 STATE_SCHEMA = 1  # a snapshot of another schema is not read: the match is folded again from the log
 
 
+Numbers = tuple[tuple[int, int], ...]  # runs of numbers, first and last included, in order
+
+
 class Sequence(Struct, frozen=True, kw_only=True):
     """How completely one provider's records have come."""
 
-    last: int = 0  # the highest number seen
-    missing: tuple[int, ...] = ()  # below it, still awaited
+    last: int = 0  # the highest number known to have been sent
+    missing: Numbers = ()  # up to it, still awaited
+    waived: Numbers = ()  # never came, and a snapshot taken later has made that harmless
+    snapshot: int = 0  # of the newest snapshot: it says what holds of all that was sent before
     lost_through: int = 0  # something up to this number is lost: only a snapshot taken there or later heals it
     restarted: bool = False  # the provider began to count anew: only its next snapshot says what holds
+    first: str = ""  # the event id of record 1: another record 1 is the beginning of another count
 
     @property
     def is_lost(self) -> bool:
@@ -74,11 +80,15 @@ class MatchState(Struct, frozen=True, kw_only=True):
     summary: Summary = Summary()
     sequences: dict[str, Sequence] = {}
     clock: Clock = BEFORE_KICK_OFF
-    ticked: Clock = BEFORE_KICK_OFF  # the last tick's clock
+    ticked: Clock = BEFORE_KICK_OFF  # of the last tick, as the provider counted
+    ticked_seq: int = 0
+    heard: Clock = BEFORE_KICK_OFF  # the highest of an event: the clock of a match whose provider sends no ticks
+    whistled: Clock = BEFORE_KICK_OFF  # of the last whistle that counted
+    reached: int = 0  # the highest period in which something decisive happened
     books: dict[str, Book] = {}
     anchors: dict[str, Book] = {}  # the last book of each market before kick-off
     stated: Stated | None = None
-    scored_seq: int = 0  # of the last record that could change the score
+    scored_seq: int = 0  # of the last record that changed what is or was a goal
     rejected: dict[str, int] = {}
     schema: int = STATE_SCHEMA
 
@@ -122,6 +132,7 @@ def state_hash(state: MatchState) -> str:
         list(state.events),
         sorted(state.sequences.items()),
         state.clock,
+        (state.ticked, state.ticked_seq, state.heard),
         sorted((key, _timeless(book)) for key, book in state.books.items()),
         sorted((key, _timeless(book)) for key, book in state.anchors.items()),
         state.stated,
@@ -152,9 +163,9 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
 def _play_clock(state: MatchState) -> tuple[int, int]:
     """Return (period, ms): (0, 0) before kick-off, a break is the start of what follows, (3, 0) when 90' are over."""
     summary = state.summary
-    if summary.phase in ("scheduled", "postponed"):
+    if summary.period == 0 and summary.phase in ("scheduled", "postponed"):
         return 0, 0
-    if summary.phase == "finished" or summary.period >= 3:
+    if summary.phase == "finished" or summary.period >= 3 or state.clock.period >= 3:
         return 3, 0
     if summary.phase == "break":
         return summary.period + 1, 0

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from actors.domain.event_set import StoredEvent
 from actors.domain.events import (
+    BEFORE_KICK_OFF,
     Abandoned,
     Card,
     Clock,
@@ -28,7 +29,9 @@ from actors.domain.events import (
 
 Phase = Literal["scheduled", "live", "break", "finished", "postponed", "abandoned"]
 SCORING = (Goal, OwnGoal, PenaltyScored)
-_LIFECYCLE = (KickOff, PeriodStart, PeriodEnd, FullTime, Postponed, Abandoned)
+LIFECYCLE = (KickOff, PeriodStart, PeriodEnd, FullTime, Postponed, Abandoned)
+
+_RESUMABLE: tuple[Phase, ...] = ("scheduled", "postponed", "abandoned")
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -44,16 +47,24 @@ class Summary(Struct, frozen=True, kw_only=True):
     off_pitch: Score = Score()  # those of them who were on the pitch
     substitutions: Score | None = None  # None where the provider has sent none
     phase: Phase = "scheduled"
-    period: int = 0  # the last one that began
+    period: int = 0  # the last one that began, by the whistles
     periods_started: tuple[int, ...] = ()
     reviews: tuple[str, ...] = ()  # what the open reviews are about
 
 
+class Course(Struct, frozen=True):
+    """How far a match has come by its whistles: the phase, its period, and the clock of the last one that counted."""
+
+    phase: Phase = "scheduled"
+    period: int = 0
+    clock: Clock = BEFORE_KICK_OFF
+
+
 def summarise(events: Iterable[StoredEvent]) -> Summary:
     """Add up decisive events, given by place."""
-    events = tuple(events)
+    events = tuple(event for event in events if event.is_decisive)
     goals = [(e.clock.period, e.payload.side) for e in events if isinstance(e.payload, SCORING)]
-    phase, period = _phase(events)
+    now = course(events)
     return Summary(
         score=_score(side for p, side in goals if p <= 4),
         regular=_score(side for p, side in goals if p <= 2),
@@ -64,11 +75,45 @@ def summarise(events: Iterable[StoredEvent]) -> Summary:
         sent_off=_score(side for side, _, _ in _sent_off(events)),
         off_pitch=_score(side for side, _, on_pitch in _sent_off(events) if on_pitch),
         substitutions=_substitutions(events),
-        phase=phase,
-        period=period,
+        phase=now.phase,
+        period=now.period,
         periods_started=_periods_started(events),
         reviews=_open_reviews(events),
     )
+
+
+def course(events: Iterable[StoredEvent]) -> Course:
+    """Return how far a match has come, by its whistles as the provider told them, or by its events without any.
+
+    A period never goes back to one before it, and full time is not undone by a period that had begun: so a whistle
+    that is told late, or corrected after full time, changes nothing but itself.
+    """
+    events = tuple(event for event in events if event.is_decisive)
+    whistles = sorted((e for e in events if isinstance(e.payload, LIFECYCLE)), key=lambda e: (e.told, e.place))
+    now = Course()
+    for whistle in whistles:
+        now = _after(now, whistle)
+    if now.period == 0 and now.phase == "scheduled":
+        period = max((event.clock.period for event in events), default=0)
+        return Course("live", period) if period else now
+    return now
+
+
+def _after(now: Course, whistle: StoredEvent) -> Course:
+    clock, period = whistle.clock, whistle.clock.period
+    match whistle.payload:
+        case Postponed():
+            return Course("postponed", now.period, now.clock)
+        case Abandoned():
+            return Course("abandoned", max(now.period, period), max(now.clock, clock))
+        case FullTime():
+            return Course("finished", max(now.period, period), max(now.clock, clock))
+        case PeriodEnd() if period >= now.period and now.phase in ("scheduled", "live", "break"):
+            return Course("break", period, max(now.clock, clock))
+        case KickOff() | PeriodStart() if period > now.period or (period == now.period and now.phase in _RESUMABLE):
+            return Course("live", period, max(now.clock, clock))
+        case _:
+            return now
 
 
 def _score(sides: Iterable[Side]) -> Score:
@@ -112,25 +157,6 @@ def _on_pitch(events: tuple[StoredEvent, ...], side: Side, player: str, at: Cloc
 def _substitutions(events: tuple[StoredEvent, ...]) -> Score | None:
     sides = [e.payload.side for e in events if isinstance(e.payload, Substitution)]
     return _score(sides) if sides else None
-
-
-def _phase(events: tuple[StoredEvent, ...]) -> tuple[Phase, int]:
-    """Return the phase by the last lifecycle event as the provider counted them, and the period."""
-    lifecycle = [event for event in events if isinstance(event.payload, _LIFECYCLE)]
-    period = max((event.clock.period for event in events), default=0)
-    if not lifecycle:
-        return ("live" if period else "scheduled"), period
-    match max(lifecycle, key=lambda event: (event.seq, event.place)).payload:
-        case FullTime():
-            return "finished", period
-        case Postponed():
-            return "postponed", period
-        case Abandoned():
-            return "abandoned", period
-        case PeriodEnd():
-            return "break", period
-        case _:
-            return "live", period
 
 
 def _periods_started(events: tuple[StoredEvent, ...]) -> tuple[int, ...]:

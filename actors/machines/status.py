@@ -1,8 +1,8 @@
 """What may be said of a match: its logged status with all reasons, and what a reader would see change."""
 
+from actors.domain.events import Lineups
 from actors.domain.forecast import Status, worst
 from actors.domain.match import Book, MatchState, Sequence
-from actors.domain.summary import Summary
 
 _UNSEEN = Sequence()
 
@@ -22,7 +22,8 @@ def gap_reasons(state: MatchState) -> tuple[str, ...]:
         "records_missing": any(s.missing for s in sequences),
         "records_lost": any(s.is_lost for s in sequences),
         "score_mismatch": _score_mismatch(state),
-        "period_skipped": _period_skipped(summary),
+        "period_skipped": _period_skipped(state),
+        "teams_swapped": _teams_swapped(state),
         "no_score_provider": believed.events is None and summary.phase not in ("scheduled", "postponed"),
     }
     return tuple(reason for reason, holds in checks.items() if holds)
@@ -59,10 +60,27 @@ def _score_mismatch(state: MatchState) -> bool:
     return stated is not None and stated.seq >= state.scored_seq and stated.score != state.summary.score
 
 
-def _period_skipped(summary: Summary) -> bool:
-    """Say whether a period began and one before it did not; extra time may be left out, as cups do."""
-    started = summary.periods_started
-    return (2 in started and 1 not in started) or (bool(started) and started[-1] > 2 and 2 not in started)
+def _period_skipped(state: MatchState) -> bool:
+    """Say whether something happened in a period that did not begin, or one before it did not.
+
+    Extra time may be left out, as cups do.
+    """
+    started, summary = state.summary.periods_started, state.summary
+    latest = started[-1] if started else 0
+    is_played = latest > 2 or summary.phase == "finished"
+    return (
+        max(state.reached, state.ticked.period) > latest
+        or (2 in started and 1 not in started)
+        or (is_played and 2 not in started)
+    )
+
+
+def _teams_swapped(state: MatchState) -> bool:
+    """Say whether a team sheet had home and away the other way round, and none has had them right."""
+    if not state.rejected.get("teams_swapped"):
+        return False
+    sheets = [event.payload for event in state.events.decisive if isinstance(event.payload, Lineups)]
+    return not any(sheet.home_team for sheet in sheets)
 
 
 def _odds_reasons(state: MatchState) -> tuple[str, ...]:
