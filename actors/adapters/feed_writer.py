@@ -16,7 +16,7 @@ from actors.domain.ports import FEED, EventLog, LogRecord, NewRecord
 
 logger = logging.getLogger("touchline.feed_writer")
 
-BATCH = 256  # records in one append
+BATCH = 64  # records in one append: one that is repeated lies within the fold's window for odds that come again
 READ = 2_000
 LOOK_UP_S = 0.2  # how long a wait may last before `stop` is asked again
 RETRIES = 6
