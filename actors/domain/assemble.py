@@ -22,7 +22,7 @@ from actors.domain.forecast import (
     worst,
 )
 from actors.domain.markets import ThreeWay, derive_markets, settle
-from actors.domain.match import Book, MatchState
+from actors.domain.match import Book, MatchState, forecast_inputs
 from actors.domain.overround import fair, overround
 
 MAX_QUOTE_AGE_MS = 60_000  # of match time: an older in-play quote may be stale, so no edge is shown against it
@@ -128,16 +128,17 @@ def price_view(state: MatchState, probabilities: ThreeWay, status: Status) -> Pr
 
 
 def _may_be_acted_on(state: MatchState, book: Book) -> bool:
-    """Say whether the quote is of now: open, and from before kick-off only until kick-off."""
-    if book.suspended or state.summary.phase not in ("scheduled", "live", "break"):
+    """Say whether the quote is of now: open, from before kick-off only until kick-off, and of a time still to play."""
+    if book.suspended or state.summary.phase not in ("scheduled", "live", "break") or forecast_inputs(state).is_over:
         return False
     if state.summary.phase == "scheduled":
         return not book.in_play
-    return book.in_play and _age_ms(book.clock, state.clock) <= MAX_QUOTE_AGE_MS
+    return book.in_play and _is_recent(book.clock, state.clock)
 
 
-def _age_ms(then: Clock, now: Clock) -> int:
-    return now.ms - then.ms if now.period == then.period else now.ms
+def _is_recent(then: Clock, now: Clock) -> bool:
+    """Say whether a quote is young enough; how old one from before a break is, no clock of the match can tell."""
+    return then.period == now.period and now.ms - then.ms <= MAX_QUOTE_AGE_MS
 
 
 def _with_fallback(draft: Draft, prediction: Prediction) -> tuple[Status, tuple[str, ...]]:
