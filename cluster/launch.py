@@ -21,7 +21,9 @@ from conf.schema import Config
 logger = logging.getLogger("touchline.launch")
 console = Console(highlight=False, soft_wrap=True)
 
-_STOP_WITHIN_S = 12.0  # then what is left is ended: Ctrl-C promises 15 s
+_LOOK_EVERY_S = 5.0
+_PRUNE_EVERY_S = 600.0
+_STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
 _SETTINGS_OF_RAY = {
     "RAY_worker_niceness": "0",  # else workers run at nice 15 and any other program on the machine delays forecasts
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "3600",
@@ -47,6 +49,7 @@ def main(config: Config) -> None:
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
         need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
+        need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
@@ -70,8 +73,9 @@ def _serve_until(stop: threading.Event, config: Config, folder: Path) -> None:
             console.print(f" {time.monotonic() - began:.1f} s")
         else:
             _say_where(config)
-        while not stop.wait(5.0):
+        while not stop.wait(_LOOK_EVERY_S):
             remember_children(folder)
+            system.keep_house()
     finally:
         console.print("Stopping ...")
         _within(_STOP_WITHIN_S, system.stop)
@@ -82,7 +86,9 @@ def _say_where(config: Config) -> None:
     console.print("\n[bold]Touchline is ready.[/bold]")
     console.print(f"  Page            {base}/")
     console.print(f"  API description {base}/docs")
-    console.print(f"  Ray dashboard   http://{config.serve.host}:{config.ray.dashboard_port}")
+    console.print(
+        f"  Ray dashboard   http://{config.serve.host}:{config.ray.dashboard_port} (its token: ~/.ray/auth_token)"
+    )
     console.print(f"  Metrics         http://{config.serve.host}:{config.ray.metrics_port}/metrics")
     console.print(f"  Data folder     {config.store.folder}")
     if config.replay.enabled:
@@ -106,6 +112,7 @@ class System:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._actors: dict[str, Any] = {}
+        self._pruned_at = time.monotonic()
 
     def steps(self) -> list[tuple[str, Callable[[], None]]]:
         """Return (what it is, how to start it)."""
@@ -124,13 +131,18 @@ class System:
 
         for name in ("player", "supervisor"):
             self._call(name, "stop")
-        for match in self._matches():
-            try:
-                ray.get(match.stop.remote(), timeout=3.0)
-            except ray.exceptions.RayError as error:
-                logger.warning("Match not stopped cleanly", extra={"problem": repr(error)})
+        stopping = [match.stop.remote() for match in self._matches()]
+        _, hanging = ray.wait(stopping, num_returns=len(stopping), timeout=3.0) if stopping else ([], [])
+        if hanging:
+            logger.warning("Matches did not stop in time", extra={"matches": len(hanging)})
         self._call("history", "stop")
         ray.shutdown()
+
+    def keep_house(self) -> None:
+        """Remove what the log has kept for long enough; history keeps its own rows for ever."""
+        if time.monotonic() - self._pruned_at >= _PRUNE_EVERY_S:
+            self._wiring.prune_log()
+            self._pruned_at = time.monotonic()
 
     def _matches(self) -> list[Any]:
         import ray
@@ -165,6 +177,8 @@ class System:
             _metrics_export_port=config.metrics_port,
             logging_level=logging.WARNING,
             log_to_driver=False,
+            logging_config=ray.LoggingConfig(encoding="JSON", log_level="INFO"),
+            _node_ip_address=self._config.serve.host,
             runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}},
         )
 
