@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from actors.adapters.memory_view import MemoryView
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded, SetupError
 from actors.domain.fixtures import Fixture
-from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, EventLog
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
 from actors.match import MatchActor, MatchPorts, MatchSettings, Progress
@@ -31,6 +31,8 @@ from serve_app.deps import AppDeps, ServedModels
 
 NAMESPACE = "touchline"
 FORECASTER_APP = "forecaster"
+_ASK_S = 1.0  # all match actors together have so long to say how far they are
+_STOP_S = 5.0  # a match actor has so long to save its snapshot before it is killed
 _WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
 
 
@@ -45,11 +47,19 @@ class Wiring:
         """Where the embedded profile keeps everything; absolute, since Ray's workers run elsewhere."""
         return Path(self.config.store.folder).resolve()
 
-    def log(self) -> EventLog:
+    def log(self) -> SqliteLog:
         """Open the log."""
         partitions = self.config.feed.partitions
         topics = {FEED: partitions, FORECASTS: partitions, FIXTURES: 1, DEAD_LETTERS: 1}
         return SqliteLog(self.folder / "log", topics)
+
+    def prune_log(self) -> None:
+        """Remove feed and forecast records that are older than the log keeps them; fixtures and dead letters stay."""
+        log = self.log()
+        before = datetime.now(UTC) - timedelta(hours=self.config.feed.retention_h)
+        for topic in (FEED, FORECASTS):
+            log.prune_older(topic, before)
+        log.close()
 
     def history(self) -> SqliteHistory:
         """Open history, for reading and writing."""
@@ -79,7 +89,8 @@ class Wiring:
             deadline, wait_s = time.monotonic() + timeout_s, 0.05
             while True:
                 try:
-                    answer: list[Prediction] = handle.predict.remote(inputs).result(timeout_s=timeout_s)
+                    left_s = max(deadline - time.monotonic(), 0.0)
+                    answer: list[Prediction] = handle.predict.remote(inputs).result(timeout_s=left_s)
                     return answer
                 except (RayError, RayServeException, TimeoutError) as error:
                     if time.monotonic() + wait_s > deadline:
@@ -129,6 +140,7 @@ class Wiring:
             shared_partitions=feed.shared_partitions,
             lease_before=timedelta(seconds=supervisor.lease_before_s),
             retire_after_s=supervisor.retire_after_s,
+            retire_unfinished_after_s=supervisor.retire_unfinished_after_s,
             stalled_after_s=supervisor.stalled_after_s,
             start_timeout_s=supervisor.start_timeout_s,
         )
@@ -174,6 +186,7 @@ class RayMatchRunner:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._actor = ray.remote(MatchActor)
+        self._started: dict[str, Any] = {}
 
     def start(self, fixture: Fixture) -> None:
         options = self._actor.options(
@@ -185,23 +198,27 @@ class RayMatchRunner:
             max_concurrency=4,
             num_cpus=0.01,
         )
-        options.remote(fixture, self._wiring.match_ports, self._wiring.match_settings())
+        self._started[fixture.match_id] = options.remote(
+            fixture, self._wiring.match_ports, self._wiring.match_settings()
+        )
 
-    def progress(self, match_id: str) -> Progress | None:
-        try:
-            actor = ray.get_actor(actor_name(match_id), namespace=NAMESPACE)
-            progress: Progress = ray.get(actor.progress.remote(), timeout=1.0)
-        except (ValueError, RayError):
-            return None
-        return progress
+    def progress(self, match_ids: Sequence[str]) -> dict[str, Progress]:
+        asked = {self._started[i].progress.remote(): i for i in match_ids if i in self._started}
+        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ASK_S) if asked else ([], [])
+        told: dict[str, Progress] = {}
+        for answer in ready:
+            with contextlib.suppress(RayError):  # who cannot answer is left out
+                told[asked[answer]] = ray.get(answer)
+        return told
 
     def stop(self, match_id: str) -> None:
+        self._started.pop(match_id, None)
         try:
             actor = ray.get_actor(actor_name(match_id), namespace=NAMESPACE)
         except ValueError:
             return
         with contextlib.suppress(RayError):  # it may be the one that hangs
-            ray.get(actor.stop.remote(), timeout=5.0)
+            ray.get(actor.stop.remote(), timeout=_STOP_S)
         ray.kill(actor)
 
 

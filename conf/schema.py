@@ -54,10 +54,12 @@ class FeedConfig:
 
     partitions: int = 48
     shared_partitions: int = 8  # the last of them: for matches that find no partition of their own
+    retention_h: float = 72.0  # a match is leased a day before kick-off and must find all of it
 
     def __post_init__(self) -> None:
         _need_whole("feed.partitions", self.partitions, most=_MOST_PARTITIONS)
         _need_whole("feed.shared_partitions", self.shared_partitions, most=self.partitions)
+        _need(48 <= self.retention_h < math.inf, "feed.retention_h", "at least 48", self.retention_h)
 
 
 @dataclass
@@ -99,11 +101,13 @@ class SupervisorConfig:
 
     lease_before_s: float = 24 * 3600.0  # before kick-off
     retire_after_s: float = 60.0  # settled and without a new record for so long
-    stalled_after_s: float = 15.0  # records wait, none is folded
+    retire_unfinished_after_s: float = 6 * 3600.0  # not settled, as long past kick-off and without a new record
+    stalled_after_s: float = 15.0  # records wait, none is read; or no answer
     start_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("lease_before_s", "retire_after_s", "stalled_after_s", "start_timeout_s"):
+        names = "lease_before_s retire_after_s retire_unfinished_after_s stalled_after_s start_timeout_s"
+        for name in names.split():
             _need_positive(f"supervisor.{name}", getattr(self, name))
 
 
