@@ -49,6 +49,7 @@ logger = logging.getLogger("touchline.match")
 
 _HEAD_EVERY_S = 60.0
 _PULSE_EVERY_S = 1.0
+_UNHEARD_S = 3.0  # so long a feed counts as silent before its first record is read: stale, until it speaks
 
 
 class MatchSettings(Struct, frozen=True, kw_only=True):
@@ -78,7 +79,8 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     match_id: str
     epoch: int
-    offset: int
+    offset: int  # of the last record folded
+    next_offset: int  # where it reads on; on a shared partition others' records lie between
     phase: str
     is_settled: bool
     failed: str | None
@@ -88,25 +90,49 @@ class Progress(Struct, frozen=True, kw_only=True):
 class MatchSession:
     """One epoch of a match's ownership. Not thread-safe, but for `pulse`."""
 
-    def __init__(self, fixture: Fixture, lease: Lease, ports: MatchPorts, settings: MatchSettings) -> None:
+    def __init__(
+        self,
+        fixture: Fixture,
+        lease: Lease,
+        ports: MatchPorts,
+        settings: MatchSettings,
+        behind_since: float | None = None,
+    ) -> None:
+        """Claim the match. `behind_since`: monotonic seconds since when the session before this one was held up.
+
+        Raises:
+            Transient: A store did not answer; try again.
+        """
         self._fixture, self._lease, self._ports, self._settings = fixture, lease, ports, settings
         self._match_id = fixture.match_id
         self._metrics = MatchMetrics()
         self._claim: Claim = claim(ports.log, self._match_id, lease, owner=uuid4().hex)
+        self._claimed_at = time.monotonic()
         self._published = self._claim.published
         self._watch_from = self._claim.next_offset
         self.state = self._load()
         self._next_feed = max(self.state.offset + 1, lease.start_offset)
         self._saved_offset, self._saved_at = self.state.offset, time.monotonic()
         self._head_at, self._head_seq = time.monotonic(), -1
-        self._heard_at = self._busy_since = time.monotonic()
-        self._is_busy = False
+        self._heard_at = self._claimed_at - _UNHEARD_S
+        self._busy_since = self._claimed_at if behind_since is None else behind_since
+        self._is_busy = True  # until the first look says that nothing waits
         self._lag_s = 0.0
 
     @property
     def epoch(self) -> int:
         """The epoch that this session owns."""
         return self._claim.epoch
+
+    @property
+    def behind_since(self) -> float | None:
+        """Monotonic seconds since when it works on what it has read; None while it waits for more."""
+        return self._busy_since if self._is_busy else None
+
+    @property
+    def next_offset(self) -> int:
+        """The feed offset at which this session reads on."""
+        return self._next_feed
 
     @property
     def is_settled(self) -> bool:
@@ -124,9 +150,10 @@ class MatchSession:
         positions = {self._lease.partition: self._next_feed}
         records = self._ports.log.read(FEED, positions, settings.read_batch, settings.read_wait_s)
         if records:
-            self._busy_since, self._is_busy = time.monotonic(), True
+            if not self._is_busy:
+                self._busy_since, self._is_busy = time.monotonic(), True
             self._apply(records)
-            self._lag_s, self._is_busy = self._behind_s(records), False
+        self._lag_s, self._is_busy = self._behind_s(records), False
         self._save_if_due()
         self._head_if_due()
         return len(records)
@@ -153,8 +180,9 @@ class MatchSession:
         self._append([pulse])
 
     def close(self) -> None:
-        """Save what is folded, so that the next owner has less to read."""
+        """Save what is folded, so that the next owner has less to read, and put the chain's head on record."""
         self._save()
+        self._append_head()
 
     def _load(self) -> MatchState:
         snapshot = self._ports.snapshots.load(self._match_id)
@@ -203,10 +231,15 @@ class MatchSession:
     def _note(self, record: LogRecord, feed_record: FeedRecord | None, before: MatchState, after: MatchState) -> None:
         self._metrics.applied()
         if feed_record is not None and feed_record.provider == self._fixture.believed.clock:
-            self._heard_at = time.monotonic()
+            self._heard_at = max(self._heard_at, self._sent_at(record))
         if feed_status(before)[0] != "GAP" and feed_status(after)[0] == "GAP":
             self._metrics.gap()
             logger.info("Match has a gap", extra={"match_id": self._match_id, "offset": record.offset})
+
+    def _sent_at(self, record: LogRecord) -> float:
+        """Return when the log took a record, in monotonic seconds: now, or as long before our marker as it says."""
+        before_s = (self._claim.opened_at - record.appended_at).total_seconds()
+        return self._claimed_at - before_s if before_s > 0 else time.monotonic()
 
     def _publish(self, drafts: list[Draft]) -> None:
         if not drafts:
@@ -230,6 +263,8 @@ class MatchSession:
 
     def _behind_s(self, records: Sequence[LogRecord]) -> float:
         """How long the oldest unread record may have waited: a full batch says that there are more."""
+        if not records:
+            return 0.0
         worked_s = time.monotonic() - self._busy_since
         if len(records) < self._settings.read_batch:
             return worked_s
@@ -259,18 +294,22 @@ class MatchSession:
 
     def _head_if_due(self) -> None:
         """Append the chain's head every minute and once the match is settled."""
+        if time.monotonic() - self._head_at >= _HEAD_EVERY_S or self.is_settled:
+            self._append_head()
+
+    def _append_head(self) -> None:
         published = self._published
-        aged = time.monotonic() - self._head_at >= _HEAD_EVERY_S
-        if published.seq > self._head_seq and (aged or self.is_settled):
-            head = ChainHead(
-                match_id=self._match_id,
-                epoch=self.epoch,
-                seq=published.seq,
-                count=published.count,
-                row_hash=published.row_hash,
-            )
-            self._append([head])
-            self._head_at, self._head_seq = time.monotonic(), published.seq
+        if published.seq <= self._head_seq:
+            return
+        head = ChainHead(
+            match_id=self._match_id,
+            epoch=self.epoch,
+            seq=published.seq,
+            count=published.count,
+            row_hash=published.row_hash,
+        )
+        self._append([head])
+        self._head_at, self._head_seq = time.monotonic(), published.seq
 
     def _check_fence(self) -> None:
         """Look for a newer owner's marker among what others appended."""
@@ -293,6 +332,7 @@ class MatchActor:
         self._fixture, self._lease, self._settings = fixture, fixture.lease, settings
         self._ports = ports()
         self._session: MatchSession | None = None
+        self._pulsing = threading.Lock()  # held while a session pulses: its successor's marker would fence it
         self._failed: str | None = None
         self._is_fenced = False
         self._stop = threading.Event()
@@ -309,6 +349,7 @@ class MatchActor:
             match_id=self._fixture.match_id,
             epoch=session.epoch if session else -1,
             offset=state.offset if state else -1,
+            next_offset=session.next_offset if session else -1,
             phase=state.summary.phase if state else "scheduled",
             is_settled=session.is_settled if session else False,
             failed=self._failed,
@@ -319,16 +360,21 @@ class MatchActor:
         """End the threads, saving a snapshot."""
         self._stop.set()
         self._runner.join(timeout=10.0)
+        self._pulser.join(timeout=10.0)
 
     def _run(self) -> None:
-        wait_s = self._settings.retry_first_s
+        wait_s, behind_since = self._settings.retry_first_s, None
         while not self._stop.is_set():
+            with self._pulsing:
+                behind_since = self._session.behind_since if self._session else behind_since
+                self._session = None
             try:
-                self._session = MatchSession(self._fixture, self._lease, self._ports, self._settings)
+                session = MatchSession(self._fixture, self._lease, self._ports, self._settings, behind_since)
+                self._session = session
                 while not self._stop.is_set():
-                    self._session.advance()
+                    session.advance()
                     wait_s = self._settings.retry_first_s
-                self._session.close()
+                session.close()
             except OffsetOutOfRange as error:
                 self._failed = str(error)
                 logger.error("Match cannot be read", extra={"problem": self._failed})
@@ -348,17 +394,20 @@ class MatchActor:
 
     def _pulse(self) -> None:
         while not self._stop.wait(_PULSE_EVERY_S):
-            session = self._session
-            if session is None or self._failed:
-                continue
             try:
-                session.pulse()
+                with self._pulsing:
+                    if self._session is not None and self._failed is None:
+                        self._session.pulse()
             except Fenced as fenced:
                 self._is_fenced = True
                 logger.warning("Match is owned by another", extra={"problem": str(fenced)})
                 self._stop.set()
             except ForecastingError as error:
                 logger.warning("Pulse not sent", extra={"problem": str(error)})
+            except Exception as error:  # the supervisor's decision: without a pulse nobody would know
+                self._failed = repr(error)
+                logger.exception("Match has no pulse")
+                return
 
 
 def _draft(

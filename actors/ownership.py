@@ -1,6 +1,7 @@
 """Taking over a match: the epoch is claimed in the log, so that of two claims every reader sees the same one win."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -20,6 +21,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     epoch: int
     published: Accepted
     next_offset: int  # of the match's partition of forecasts.v1
+    opened_at: datetime  # when the log took the marker, by the log's clock
 
 
 def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
@@ -31,13 +33,13 @@ def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
     published, position = NOTHING, lease.forecasts_from
     for _ in range(_CLAIMS):
         end = log.end_offsets(FORECASTS).get(lease.partition, 0)
-        published, position = _read_to(log, match_id, lease.partition, published, position, end)
+        published, position, _ = _read_to(log, match_id, lease.partition, published, position, end)
         marker = EpochOpen(match_id=match_id, epoch=published.epoch + 1, owner=owner)
         record = NewRecord(key=match_id, value=encode_published(marker))
         [offset] = log.append(FORECASTS, lease.partition, [record])
-        published, position = _read_to(log, match_id, lease.partition, published, position, offset + 1)
-        if (published.epoch, published.owner) == (marker.epoch, owner):
-            return Claim(epoch=marker.epoch, published=published, next_offset=position)
+        published, position, opened_at = _read_to(log, match_id, lease.partition, published, position, offset + 1)
+        if opened_at is not None and (published.epoch, published.owner) == (marker.epoch, owner):
+            return Claim(epoch=marker.epoch, published=published, next_offset=position, opened_at=opened_at)
     raise StoreUnavailable(FORECASTS, f"claiming {match_id}", f"lost {_CLAIMS} races in a row")
 
 
@@ -50,7 +52,9 @@ def published_of(records: list[LogRecord], match_id: str) -> Iterator[Published]
 
 def _read_to(
     log: EventLog, match_id: str, partition: int, published: Accepted, position: int, end: int
-) -> tuple[Accepted, int]:
+) -> tuple[Accepted, int, datetime | None]:
+    """Read on up to `end`; return what counts, where to read on, and when the log took the last record read."""
+    taken_at = None
     while position < end:
         records = log.read(FORECASTS, {partition: position}, _READ_BATCH, wait_s=1.0)
         if not records:
@@ -59,4 +63,5 @@ def _read_to(
         for record in published_of(records, match_id):
             published, _ = accept(published, record)
         position = records[-1].offset + 1 if records else end
-    return published, position
+        taken_at = records[-1].appended_at if records else taken_at
+    return published, position, taken_at

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,13 +16,16 @@ from actors.domain.ports import FEED, FIXTURES, FORECASTS, EventLog, NewRecord
 from actors.machines.fixtures import (
     Action,
     Grant,
+    Report,
     Retire,
     Seen,
     Start,
     Stop,
     SupervisorSettings,
+    answered,
     failed_again,
     reconcile,
+    started,
 )
 from actors.match import Progress
 
@@ -38,11 +41,13 @@ class MatchRunner(Protocol):
         """Start the actor named `match:<id>`, or find it if it runs."""
         ...
 
-    def progress(self, match_id: str) -> Progress | None:
-        """Return how far it is; None if it is not there or does not answer in time."""
+    def progress(self, match_ids: Sequence[str]) -> Mapping[str, Progress]:
+        """Return how far they are; who is not there, or does not answer in time, is left out."""
         ...
 
-    def stop(self, match_id: str) -> None: ...
+    def stop(self, match_id: str) -> None:
+        """End the actor, for good and within a bound; one that is not there is no error."""
+        ...
 
 
 class FixtureBook:
@@ -70,6 +75,9 @@ class FixtureBook:
         except DecodeError as error:
             logger.warning("Fixture not read", extra={"key": key, "problem": str(error)})
             return
+        before = self.fixtures.get(fixture.match_id)
+        if fixture.lease is None and before is not None and before.status != "retired":
+            fixture = replace(fixture, lease=before.lease)  # whoever announces it again need not know of its lease
         self.fixtures[fixture.match_id] = fixture
 
 
@@ -77,9 +85,16 @@ class FixtureSupervisor:
     """Reconciles fixtures with match actors once a second, in a thread of its own."""
 
     def __init__(
-        self, log: Callable[[], EventLog], runner: Callable[[], MatchRunner], settings: SupervisorSettings
+        self,
+        log: Callable[[], EventLog],
+        runner: Callable[[], MatchRunner],
+        settings: SupervisorSettings,
+        every_s: float = _EVERY_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._log, self._runner, self._settings = log(), runner(), settings
+        self._every_s, self._monotonic, self._now = every_s, monotonic, now
         self._book = FixtureBook(self._log)
         self._seen: dict[str, Seen] = {}
         self._stop = threading.Event()
@@ -96,65 +111,68 @@ class FixtureSupervisor:
         self._thread.join(timeout=10.0)
 
     def tend(self) -> None:
-        """Do one round: look, decide, act."""
+        """Do one round: look, decide, act. What goes wrong with one match is tried again in the next round."""
         self._book.refresh()
         ends = self._log.end_offsets(FEED)
-        live = {k: f for k, f in self._book.fixtures.items() if f.status != "retired" and f.lease}
-        for match_id, fixture in live.items():
-            seen = self._seen.get(match_id)
-            if seen is not None and seen.is_running and fixture.lease is not None:
-                self._look(match_id, seen, ends.get(fixture.lease.partition, 0))
-        now, clock_s = datetime.now(UTC), time.monotonic()
-        for action in reconcile(self._book.fixtures, self._seen, now, clock_s, self._settings):
-            self._do(action, ends)
+        self._look(ends)
+        for action in reconcile(self._book.fixtures, self._seen, self._now(), self._monotonic(), self._settings):
+            try:
+                self._do(action, ends)
+            except ForecastingError as error:
+                logger.warning("Not done", extra={"action": repr(action), "problem": str(error)})
+            except Exception:  # whatever it was, the other matches need their turn
+                logger.exception("Not done", extra={"action": repr(action)})
 
     def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S):
+        while not self._stop.wait(self._every_s):
             try:
                 self.tend()
             except ForecastingError as error:
-                logger.warning("Supervision round failed, next one in a second", extra={"problem": str(error)})
+                logger.warning("Supervision round failed", extra={"problem": str(error)})
+            except Exception:  # whatever it was, somebody must go on watching
+                logger.exception("Supervision round failed")
 
-    def _look(self, match_id: str, seen: Seen, feed_end: int) -> None:
-        clock_s = time.monotonic()
-        progress = self._runner.progress(match_id)
-        if progress is None:
-            if clock_s - max(seen.moved_at, seen.started_at) > self._settings.stalled_after_s:
-                self._seen[match_id] = replace(seen, failed="no answer")
-            return
-        nothing_waits = not progress.is_settled and progress.offset + 1 >= feed_end
-        moved = progress.offset > seen.offset or nothing_waits
-        self._seen[match_id] = replace(
-            seen,
-            offset=progress.offset,
-            moved_at=clock_s if moved else seen.moved_at,
-            is_settled=progress.is_settled,
-            failed=progress.failed,
-        )
+    def _look(self, feed_ends: Mapping[int, int]) -> None:
+        """Ask every actor that should run how far it is."""
+        fixtures = self._book.fixtures
+        running = [match_id for match_id, seen in self._seen.items() if seen.is_running]
+        for match_id, progress in self._runner.progress(running).items():
+            lease = fixtures[match_id].lease
+            report = Report(
+                offset=progress.offset,
+                next_offset=progress.next_offset,
+                feed_end=feed_ends.get(lease.partition, 0) if lease else 0,
+                is_settled=progress.is_settled,
+                failed="owned by another" if progress.is_fenced else progress.failed,
+            )
+            self._seen[match_id] = answered(self._seen[match_id], report, self._monotonic(), self._settings)
 
-    def _do(self, action: Action, feed_ends: dict[int, int]) -> None:
-        fixture, clock_s = self._book.fixtures[action.match_id], time.monotonic()
+    def _do(self, action: Action, feed_ends: Mapping[int, int]) -> None:
+        fixture, before = self._book.fixtures[action.match_id], self._seen.get(action.match_id, Seen())
         match action:
-            case Grant(partition=partition, shared=shared):
-                lease = Lease(
-                    partition=partition,
-                    start_offset=feed_ends.get(partition, 0),
-                    forecasts_from=self._log.end_offsets(FORECASTS).get(partition, 0),
-                    shared=shared,
-                )
-                self._book.save(replace(fixture, lease=lease))
-                logger.info("Partition leased", extra={"match_id": action.match_id, "partition": partition})
+            case Grant():
+                self._grant(fixture, action, feed_ends)
             case Start():
+                self._seen[action.match_id] = failed_again(before, self._monotonic(), self._settings)  # unless it works
                 self._runner.start(fixture)
-                before = self._seen.get(action.match_id, Seen())
-                self._seen[action.match_id] = replace(before, is_running=True, started_at=clock_s, failed=None)
+                self._seen[action.match_id] = started(before, self._monotonic())
                 logger.info("Match started", extra={"match_id": action.match_id, "failures": before.failures})
             case Stop(why=why):
                 self._runner.stop(action.match_id)
-                self._seen[action.match_id] = failed_again(self._seen[action.match_id], clock_s, self._settings)
+                self._seen[action.match_id] = failed_again(before, self._monotonic(), self._settings)
                 logger.warning("Match stopped, to be started again", extra={"match_id": action.match_id, "why": why})
-            case Retire():
-                self._book.save(replace(fixture, status="retired"))
+            case Retire(is_finished=is_finished):  # stopped first: nobody looks after an actor of a retired match
                 self._runner.stop(action.match_id)
+                self._book.save(replace(fixture, status="retired"))
                 self._seen.pop(action.match_id, None)
-                logger.info("Match retired", extra={"match_id": action.match_id})
+                logger.info("Match retired", extra={"match_id": action.match_id, "is_finished": is_finished})
+
+    def _grant(self, fixture: Fixture, grant: Grant, feed_ends: Mapping[int, int]) -> None:
+        lease = Lease(
+            partition=grant.partition,
+            start_offset=feed_ends.get(grant.partition, 0),
+            forecasts_from=self._log.end_offsets(FORECASTS).get(grant.partition, 0),
+            shared=grant.shared,
+        )
+        self._book.save(replace(fixture, lease=lease))
+        logger.info("Partition leased", extra={"match_id": grant.match_id, "partition": grant.partition})

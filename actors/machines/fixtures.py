@@ -1,10 +1,11 @@
 """What the supervisor should do next: desired state (fixtures) against what is seen (actors), pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.domain.fixtures import Fixture
 
@@ -16,7 +17,8 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     shared_partitions: int = 8  # the last of them: for matches that find no partition of their own
     lease_before: timedelta = timedelta(hours=24)
     retire_after_s: float = 60.0  # settled and without a new record for so long
-    stalled_after_s: float = 15.0  # records wait, none is folded
+    retire_unfinished_after_s: float = 6 * 3600.0  # not settled, as long past kick-off and without a new record
+    stalled_after_s: float = 15.0  # records wait, none is read; or no answer
     start_timeout_s: float = 60.0
     backoff_first_s: float = 0.5
     backoff_most_s: float = 30.0
@@ -27,12 +29,25 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     is_running: bool = False
     started_at: float = 0.0
-    offset: int = -1
-    moved_at: float = 0.0  # when the offset last grew or, unless the match is settled, when nothing waited
+    is_reading: bool = False  # since its start it has said where it reads
+    offset: int = -1  # the highest that was folded
+    next_offset: int = -1  # where it reads on
+    grew_at: float | None = None  # when that offset last grew; before that, when the actor was started first
+    moved_at: float = 0.0  # when it last read on, or nothing waited for it
     is_settled: bool = False
     failed: str | None = None
     failures: int = 0
     retry_at: float = 0.0
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What an actor says of itself, and up to where there is something to read."""
+
+    offset: int
+    next_offset: int  # -1: it is still starting
+    feed_end: int
+    is_settled: bool
+    failed: str | None = None
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -60,6 +75,7 @@ class Retire(Struct, frozen=True, kw_only=True):
     """Let the match go: end its actor, free its partition."""
 
     match_id: str
+    is_finished: bool
 
 
 Action = Grant | Start | Stop | Retire
@@ -74,23 +90,52 @@ def reconcile(
 ) -> tuple[Action, ...]:
     """Return what to do next, in order. Doing it twice does no harm."""
     actions: list[Action] = []
-    load = Counter(f.lease.partition for f in fixtures.values() if f.lease and f.status != "retired")
-    for match_id, fixture in sorted(fixtures.items()):
-        if fixture.status == "retired":
-            continue
-        if fixture.lease is None and fixture.kick_off - now <= settings.lease_before:
+    live = sorted((match_id, fixture) for match_id, fixture in fixtures.items() if fixture.status != "retired")
+    load = Counter(fixture.lease.partition for _, fixture in live if fixture.lease)
+    for match_id, fixture in live:
+        if fixture.lease is not None:
+            actions.extend(_tend(fixture, seen.get(match_id, Seen()), now, clock_s, settings))
+        elif fixture.kick_off - now <= settings.lease_before:
             grant = _grant(match_id, load, settings)
             load[grant.partition] += 1
             actions.append(grant)
-        elif fixture.lease is not None:
-            actions.extend(_tend(match_id, seen.get(match_id, Seen()), clock_s, settings))
     return tuple(actions)
+
+
+def started(seen: Seen, clock_s: float) -> Seen:
+    """Return what is known once an actor has been started."""
+    return replace(
+        seen,
+        is_running=True,
+        started_at=clock_s,
+        grew_at=clock_s if seen.grew_at is None else seen.grew_at,
+        is_reading=False,
+        failed=None,
+    )
+
+
+def answered(seen: Seen, report: Report, clock_s: float, settings: SupervisorSettings) -> Seen:
+    """Return what is known after an actor has told how far it is; what it failed at long ago is forgiven."""
+    moved = report.next_offset > seen.next_offset or report.next_offset >= report.feed_end
+    is_healthy = report.failed is None and clock_s - seen.started_at > settings.backoff_most_s
+    return replace(
+        seen,
+        is_reading=report.next_offset >= 0,
+        offset=max(seen.offset, report.offset),
+        next_offset=report.next_offset,
+        grew_at=clock_s if report.offset > seen.offset else seen.grew_at,
+        moved_at=clock_s if moved else seen.moved_at,
+        is_settled=report.is_settled,
+        failed=report.failed,
+        failures=0 if is_healthy else seen.failures,
+    )
 
 
 def failed_again(seen: Seen, clock_s: float, settings: SupervisorSettings) -> Seen:
     """Return what is known after an actor ended badly: the next start waits twice as long as the last one."""
-    wait_s = min(settings.backoff_first_s * 2**seen.failures, settings.backoff_most_s)
-    return Seen(failures=seen.failures + 1, retry_at=clock_s + wait_s, offset=seen.offset)
+    doublings = min(seen.failures, 32)
+    wait_s = min(settings.backoff_first_s * 2**doublings, settings.backoff_most_s)
+    return Seen(failures=seen.failures + 1, retry_at=clock_s + wait_s, offset=seen.offset, grew_at=seen.grew_at)
 
 
 def _grant(match_id: str, load: Counter[int], settings: SupervisorSettings) -> Grant:
@@ -103,13 +148,34 @@ def _grant(match_id: str, load: Counter[int], settings: SupervisorSettings) -> G
     return Grant(match_id=match_id, partition=emptiest, shared=True)
 
 
-def _tend(match_id: str, seen: Seen, clock_s: float, settings: SupervisorSettings) -> tuple[Action, ...]:
-    if not seen.is_running:
-        return (Start(match_id=match_id),) if clock_s >= seen.retry_at else ()
-    if seen.failed:
-        return (Stop(match_id=match_id, why=seen.failed),)
+def _tend(
+    fixture: Fixture, seen: Seen, now: datetime, clock_s: float, settings: SupervisorSettings
+) -> Iterator[Action]:
+    match_id = fixture.match_id
+    if _is_over(fixture, seen, now, clock_s, settings):
+        yield Retire(match_id=match_id, is_finished=seen.is_settled)
+    elif not seen.is_running:
+        if clock_s >= seen.retry_at:
+            yield Start(match_id=match_id)
+    elif (why := _trouble(seen, clock_s, settings)) is not None:
+        yield Stop(match_id=match_id, why=why)
+
+
+def _is_over(fixture: Fixture, seen: Seen, now: datetime, clock_s: float, settings: SupervisorSettings) -> bool:
+    """Say whether nothing more is to be expected of a match; one that just failed may only not have heard it yet."""
+    if seen.grew_at is None:
+        return False
+    quiet_s, patience_s = clock_s - seen.grew_at, settings.retire_unfinished_after_s
+    if quiet_s > patience_s and now - fixture.kick_off > timedelta(seconds=patience_s):
+        return True
+    quiet_s = clock_s - max(seen.grew_at, seen.started_at)
+    return seen.is_running and seen.is_settled and seen.failed is None and quiet_s > settings.retire_after_s
+
+
+def _trouble(seen: Seen, clock_s: float, settings: SupervisorSettings) -> str | None:
+    """Say why an actor that runs should be ended."""
+    if seen.failed is not None:
+        return seen.failed
     still_s = clock_s - max(seen.moved_at, seen.started_at)
-    if seen.is_settled:
-        return (Retire(match_id=match_id),) if still_s > settings.retire_after_s else ()
-    patience_s = settings.stalled_after_s if seen.offset >= 0 else settings.start_timeout_s
-    return (Stop(match_id=match_id, why=f"no progress for {still_s:.0f} s"),) if still_s > patience_s else ()
+    patience_s = settings.stalled_after_s if seen.is_reading else settings.start_timeout_s
+    return f"no progress for {still_s:.0f} s" if still_s > patience_s else None
