@@ -1,28 +1,44 @@
 """Audit of published forecasts: `python -m cluster.audit verify|replay [--match ID] [--data DIR]`.
 
-`verify` walks each match's hash chain and names the first row that was changed, removed or moved. `replay` computes
-every forecast again from its stored inputs and model, and counts the identical ones. Exit code 1: something is wrong.
+`verify` walks each match's hash chain and names the first row that was changed, removed or moved; how long a chain is,
+the log says, as far as it still reaches back. `replay` computes every forecast again from its stored inputs and model,
+and counts the identical ones. Exit code 1: something is wrong. 2: it could not be checked.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory
 from actors.domain.chain import Fault, check_chain
-from actors.domain.distribution import Forecaster
-from actors.domain.errors import ForecastingError, SetupError
+from actors.domain.distribution import Forecaster, ForecastInputs
+from actors.domain.errors import ForecastingError, OffsetOutOfRange, SetupError
+from actors.domain.forecast import ChainHead, Published, decode_published
 from actors.domain.markets import derive_markets
-from actors.domain.ports import History, PredictionRow
+from actors.domain.ports import FORECASTS, ChainHeadRow, EventLog, History, PredictionRow
+from actors.domain.published import read_all
 from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inputs, read_recorded
 
 _PAGE = 500
+_MARKS = (b'{"type":"chain_head"', b'{"type":"epoch_open"')  # how the records begin that say how long a chain is
 MODELS = Path(__file__).resolve().parent.parent / "training" / "models"
+
+
+class Changed(ForecastingError):
+    """A stored row cannot be recomputed, because it is not what was stored."""
+
+    def __init__(self, prediction_id: str, problem: str) -> None:
+        super().__init__(prediction_id, problem)
+        self.prediction_id, self.problem = prediction_id, problem
+
+    def __str__(self) -> str:
+        return f"{self.prediction_id}: {self.problem}"
 
 
 class Replayed(Struct, kw_only=True):
@@ -53,9 +69,37 @@ def rows_of(history: History, match_id: str) -> Iterator[PredictionRow]:
         after = page[-1].seq
 
 
-def verify(history: History, match_id: str) -> tuple[int, Fault | None]:
-    """Walk the chain of one match; return how many rows hold, and the first fault."""
-    return check_chain(rows_of(history, match_id), history.heads(match_id), history.feature_snapshot)
+def verify(history: History, match_id: str, in_log: Sequence[ChainHeadRow] = ()) -> tuple[int, Fault | None]:
+    """Walk the chain of one match; return how many rows hold, and the first fault.
+
+    Args:
+        in_log: The heads that the log has of it: where history's heads say otherwise, the log is right.
+    """
+    return check_chain(rows_of(history, match_id), [*history.heads(match_id), *in_log], history.feature_snapshot)
+
+
+def heads_in_log(log: EventLog, partition: int, end: int) -> dict[str, list[ChainHeadRow]]:
+    """Read the chain heads of a partition by match, as far back as the log reaches and up to offset `end`."""
+    marks, position = dict[str, list[Published]](), 0
+    while position < end:
+        try:
+            records = log.read(FORECASTS, {partition: position}, _PAGE, 0.0)
+        except OffsetOutOfRange as gone:
+            if gone.first <= position:  # history was written from another log, which had come further
+                break
+            position = gone.first
+            continue
+        for record in records:
+            value = record.value or b""
+            if record.offset < end and record.key and value.startswith(_MARKS):
+                marks.setdefault(record.key, []).append(decode_published(value))
+        position = records[-1].offset + 1 if records else end
+    return {match_id: _head_rows(read_all(told)[1]) for match_id, told in marks.items()}
+
+
+def _head_rows(counted: Iterable[Published]) -> list[ChainHeadRow]:
+    heads = [mark for mark in counted if isinstance(mark, ChainHead)]
+    return [ChainHeadRow(match_id=h.match_id, seq=h.seq, count=h.count, row_hash=h.row_hash) for h in heads]
 
 
 def replay(history: History, match_id: str, models: Mapping[str, Forecaster], batch: int) -> Replayed:
@@ -63,9 +107,10 @@ def replay(history: History, match_id: str, models: Mapping[str, Forecaster], ba
 
     Raises:
         SetupError: A model version or a feature snapshot is not held.
+        Changed: A row or its feature snapshot was changed.
     """
     done = Replayed(match_id=match_id)
-    rows = (read_recorded(row.forecast) for row in rows_of(history, match_id))
+    rows = (_recorded(row) for row in rows_of(history, match_id))
     while page := list(islice(rows, batch)):
         for result in _recomputed(page, history, models):
             done.add(result)
@@ -77,16 +122,26 @@ def _recomputed(page: list[Recorded], history: History, models: Mapping[str, For
         if version not in models:
             raise SetupError(f"model {version!r} is not held, only {', '.join(sorted(models)) or 'none'}; see --models")
         rows = [row for row in page if row.model_version == version]
-        inputs = [read_inputs(row.feature_snapshot_id, _snapshot(history, row)) for row in rows]
+        inputs = [_inputs(history, row) for row in rows]
         for row, prediction in zip(rows, models[version].predict(inputs), strict=True):
             yield compare(row, prediction, derive_markets(prediction.distribution))
 
 
-def _snapshot(history: History, row: Recorded) -> bytes:
+def _recorded(row: PredictionRow) -> Recorded:
+    try:
+        return read_recorded(row.forecast)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Changed(row.prediction_id, f"not a forecast ({error})") from error
+
+
+def _inputs(history: History, row: Recorded) -> ForecastInputs:
     encoded = history.feature_snapshot(row.feature_snapshot_id)
     if encoded is None:
         raise SetupError(f"the feature snapshot of {row.prediction_id} is not in history")
-    return encoded
+    try:
+        return read_inputs(row.feature_snapshot_id, encoded)
+    except (msgspec.DecodeError, ValueError, TypeError) as error:  # TypeError: the column holds no bytes any more
+        raise Changed(row.prediction_id, f"its feature snapshot was changed: {error}") from error
 
 
 def load_models(folder: Path, batch_rows: int) -> dict[str, Forecaster]:
@@ -105,22 +160,26 @@ def main(argv: list[str]) -> int:
         if not path.is_file():
             raise SetupError(f"no history at {path}; name the data folder with --data")
         history = SqliteHistory(path)
-        known = history.matches()
+        in_log = _heads_by_match(history, Path(options.data) / "log") if options.command == "verify" else {}
+        known = sorted({*history.matches(), *(match_id for match_id, heads in in_log.items() if heads)})
         if options.match and options.match not in known:
             raise SetupError(f"history has no match {options.match!r}; it has {', '.join(known[:8]) or 'none'}")
         matches = [options.match] if options.match else known
         if options.command == "verify":
-            return _print_verified(history, matches)
+            return _print_verified(history, matches, in_log)
         return _print_replayed(history, matches, options)
+    except Changed as changed:
+        print(changed)
+        return 1
     except ForecastingError as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def _print_verified(history: History, matches: Iterable[str]) -> int:
+def _print_verified(history: History, matches: Iterable[str], in_log: Mapping[str, Sequence[ChainHeadRow]]) -> int:
     faults, total = 0, 0
     for match_id in matches:
-        count, fault = verify(history, match_id)
+        count, fault = verify(history, match_id, in_log.get(match_id, ()))
         total += count
         faults += fault is not None
         print(
@@ -128,6 +187,19 @@ def _print_verified(history: History, matches: Iterable[str]) -> int:
         )
     print(f"{total} forecasts hold, {faults} chains are broken")
     return 1 if faults else 0
+
+
+def _heads_by_match(history: SqliteHistory, folder: Path) -> dict[str, list[ChainHeadRow]]:
+    """Return what the log says of every chain; nothing where there is no log."""
+    partitions = folder / FORECASTS / "partitions"
+    if not partitions.is_file():
+        return {}
+    log = SqliteLog(folder, {FORECASTS: int(partitions.read_text())})
+    copied = history.offsets(FORECASTS)  # what lies behind is not in history yet
+    by_match: dict[str, list[ChainHeadRow]] = {}
+    for partition, end in copied.items():
+        by_match |= heads_in_log(log, partition, end)
+    return by_match
 
 
 def _print_replayed(history: History, matches: Iterable[str], options: argparse.Namespace) -> int:
@@ -147,9 +219,15 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--match", help="one match only")
     parser.add_argument("--data", default="data", help="the data folder (default: data)")
     parser.add_argument("--models", default=str(MODELS), help="folder of model folders")
-    parser.add_argument("--batch", type=int, default=_PAGE, help="forecasts recomputed at a time")
-    parser.add_argument("--batch-rows", type=int, default=32, help="rows of the model's padded batch")
+    parser.add_argument("--batch", type=_count, default=_PAGE, help="forecasts recomputed at a time")
+    parser.add_argument("--batch-rows", type=_count, default=32, help="rows of the model's padded batch")
     return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, was {number}")
+    return number
 
 
 if __name__ == "__main__":

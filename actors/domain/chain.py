@@ -50,7 +50,7 @@ def _row_problem(
 ) -> str | None:
     try:
         forecast = decode_published(row.forecast)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: its bytes are no text
         return f"changed: not a forecast ({error})"
     if not isinstance(forecast, Forecast):
         return "changed: not a forecast"
@@ -96,8 +96,8 @@ def _snapshot_problem(snapshot_id: str, feature_snapshot: Callable[[str], bytes 
         return f"its feature snapshot {snapshot_id} was removed"
     try:
         read_inputs(snapshot_id, encoded)
-    except (ValueError, msgspec.DecodeError) as error:
-        return str(error)
+    except (ValueError, TypeError, msgspec.DecodeError) as error:  # TypeError: the column holds no bytes any more
+        return f"its feature snapshot {snapshot_id} was changed: {error}"
     return None
 
 
