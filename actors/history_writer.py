@@ -6,11 +6,13 @@ Its offsets are committed only behind durable rows, and every row is keyed, so d
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from msgspec import DecodeError
 
-from actors.domain.errors import ForecastingError
-from actors.domain.forecast import ChainHead, Forecast, Published, decode_published, feature_snapshot
+from actors.domain.errors import ForecastingError, OffsetOutOfRange
+from actors.domain.fixtures import Fixture
+from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Published, decode_published, feature_snapshot
 from actors.domain.ports import (
     FEED,
     FORECASTS,
@@ -30,6 +32,8 @@ logger = logging.getLogger("touchline.history")
 _BATCH = 500
 _WAIT_S = 1.0
 _RETRY_S = 1.0
+_MATCHES = 10_000  # of which it is known what counts: those heard last, and one with an owner is heard all the time
+_OVERLAP = timedelta(hours=48)  # matches that kick off further apart are not under way at the same time
 
 
 class HistoryWriter:
@@ -52,19 +56,23 @@ class HistoryWriter:
             thread.join(timeout=10.0)
 
     def _run(self, consumer: str) -> None:
+        opened: tuple[EventLog, HistoryWriterPort] | None = None
         while not self._stop.is_set():
             try:
-                self._consume(consumer)
+                opened = opened or (self._log(), self._history())
+                self._consume(consumer, *opened)
             except ForecastingError as error:
                 logger.warning("History writer begins anew", extra={"consumer": consumer, "problem": str(error)})
-                self._stop.wait(_RETRY_S)
+            except Exception:  # whatever it was, history must go on being written
+                logger.exception("History writer begins anew", extra={"consumer": consumer})
+            self._stop.wait(_RETRY_S)
+        if opened is not None:
+            opened[0].close()
 
-    def _consume(self, consumer: str) -> None:
-        log, history = self._log(), self._history()
+    def _consume(self, consumer: str, log: EventLog, history: HistoryWriterPort) -> None:
         copier = ForecastCopier(log, history) if consumer == "history-forecasts" else EventCopier(log, history)
         while not self._stop.is_set():
             copier.copy(_WAIT_S)
-        log.close()
 
 
 class EventCopier:
@@ -73,10 +81,11 @@ class EventCopier:
     def __init__(self, log: EventLog, history: HistoryWriterPort) -> None:
         self._log, self._history = log, history
         self._next = _positions(log, FEED, history.offsets(FEED))
+        self._cut: set[int] = set()
 
     def copy(self, wait_s: float) -> int:
         """Copy one batch; return how many records there were."""
-        records = self._log.read(FEED, self._next, _BATCH, wait_s)
+        records = _read(self._log, FEED, self._next, self._cut, wait_s)
         if records:
             events = tuple(
                 EventRow(match_id=r.key or "", partition=r.partition, offset=r.offset, value=r.value or b"")
@@ -89,28 +98,39 @@ class EventCopier:
 
 
 class ForecastCopier:
-    """Copies what counts of the forecasts, by the readers' rule."""
+    """Copies what counts of the forecasts, by the readers' rule.
+
+    A match counts from its first marker on, which comes before anything else of it: this reader begins in front of the
+    markers of all matches that may be under way, so whoever speaks without one is a zombie of a match long over.
+    """
 
     def __init__(self, log: EventLog, history: HistoryWriterPort) -> None:
         self._log, self._history = log, history
-        self._accepted: dict[str, Accepted] = {}
+        self._accepted: dict[str, Accepted] = {}  # in the order in which they were heard last
         self._durable = _positions(log, FORECASTS, history.offsets(FORECASTS))
-        self._next = self._rewound()
+        self._next = _rewound(log, self._durable)
+        self._cut: set[int] = set()  # partitions of which retention has taken the beginning, markers included
 
     def copy(self, wait_s: float) -> int:
-        """Copy one batch; return how many records there were."""
-        records = self._log.read(FORECASTS, self._next, _BATCH, wait_s)
+        """Copy one batch; return how many records there were.
+
+        Raises:
+            StoreUnavailable: The log or history did not answer; copying again repeats the batch.
+        """
+        records = _read(self._log, FORECASTS, self._next, self._cut, wait_s)
         if not records:
             return 0
-        counted = [kept for record in records if (kept := self._counts(record)) is not None]
+        heard: dict[str, Accepted] = {}
+        counted = [kept for record in records if (kept := self._counts(record, heard)) is not None]
         self._history.write(_batch(counted))
+        self._remember(heard)
         _advance(self._next, records)
         for partition, offset in self._next.items():
             self._durable[partition] = max(self._durable.get(partition, 0), offset)
         self._history.commit(FORECASTS, self._durable)
         return len(records)
 
-    def _counts(self, record: LogRecord) -> tuple[LogRecord, Published] | None:
+    def _counts(self, record: LogRecord, heard: dict[str, Accepted]) -> tuple[LogRecord, Published] | None:
         """Decode a record and apply the readers' rule; None if it does not count or is in history already."""
         try:
             published = decode_published(record.value or b"")
@@ -118,20 +138,62 @@ class ForecastCopier:
             logger.error("Unreadable forecast record", extra={"offset": record.offset, "problem": str(error)})
             return None
         match_id = published.match_id
-        self._accepted[match_id], counts = accept(self._accepted.get(match_id, NOTHING), published)
+        known = heard.get(match_id) or self._accepted.get(match_id)
+        if known is None and not isinstance(published, EpochOpen) and record.partition not in self._cut:
+            return None
+        heard[match_id], counts = accept(known or NOTHING, published)
         is_new = record.offset >= self._durable.get(record.partition, 0)
         return (record, published) if counts and is_new else None
 
-    def _rewound(self) -> dict[int, int]:
-        """Begin where the matches under way began, to know their epochs again; their rows are skipped."""
-        book = FixtureBook(self._log)
-        book.refresh()
-        starts = dict(self._durable)
-        for fixture in book.fixtures.values():
-            if fixture.lease is not None and fixture.status != "retired":
-                partition, start = fixture.lease.partition, fixture.lease.forecasts_from
-                starts[partition] = min(starts.get(partition, 0), start)
-        return starts
+    def _remember(self, heard: dict[str, Accepted]) -> None:
+        for match_id, accepted in heard.items():
+            self._accepted.pop(match_id, None)
+            self._accepted[match_id] = accepted
+        for match_id in list(self._accepted)[: max(0, len(self._accepted) - _MATCHES)]:
+            del self._accepted[match_id]
+
+
+def _read(log: EventLog, topic: str, positions: dict[int, int], cut: set[int], wait_s: float) -> list[LogRecord]:
+    """Read on; where retention was faster, go on at the first record that is left, and note the partition in `cut`."""
+    while True:
+        try:
+            return log.read(topic, positions, _BATCH, wait_s)
+        except OffsetOutOfRange as gone:
+            if gone.first <= positions[gone.partition]:  # behind the end: history was written from another log
+                raise
+            logger.warning("Retention was faster than history", extra={"problem": str(gone)})
+            positions[gone.partition] = gone.first
+            cut.add(gone.partition)
+
+
+def _rewound(log: EventLog, durable: dict[int, int]) -> dict[int, int]:
+    """Return where to begin so that every match is read from its first marker; what is in history is skipped."""
+    book = FixtureBook(log)
+    book.refresh()
+    starts = dict(durable)
+    for partition, end in durable.items():
+        leased = [f for f in book.fixtures.values() if f.lease is not None and f.lease.partition == partition]
+        begun = [f for f in leased if _begins(f) <= end]
+        starts[partition] = min([end, *(_begins(f) for f in _under_way(begun))])
+    return starts
+
+
+def _under_way(begun: Sequence[Fixture]) -> list[Fixture]:
+    """Return those matches of one partition that may not be over, retired by now or not."""
+    if not begun:
+        return []
+    last = max(begun, key=_begins)
+    return [
+        fixture
+        for fixture in begun
+        if fixture is last
+        or fixture.status != "retired"
+        or (fixture.lease is not None and fixture.lease.shared and last.kick_off - fixture.kick_off < _OVERLAP)
+    ]
+
+
+def _begins(fixture: Fixture) -> int:
+    return fixture.lease.forecasts_from if fixture.lease else 0
 
 
 def _batch(counted: Sequence[tuple[LogRecord, Published]]) -> HistoryBatch:
