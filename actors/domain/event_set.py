@@ -21,7 +21,7 @@ class StoredEvent(Struct, frozen=True, array_like=True):
     seq: int  # the provider's, of the record that brought this version; 0: taken back by a snapshot or before one
     clock: Clock
     payload: Incident | None
-    since: int = 0  # the lowest number under which any version of it was told: a correction does not move it
+    since: int  # the lowest number under which any version of it was told: a correction does not move it
     index: int = 0  # its place in the snapshot that told it
     scored: bool = False  # some version of it was a goal
 
@@ -48,12 +48,18 @@ def merged(known: StoredEvent | None, new: StoredEvent) -> StoredEvent:
     """
     if known is None:
         return new
-    newer = new if (new.version, -new.seq) > (known.version, -known.seq) else known
-    since, index = min((e.told for e in (known, new) if e.since), default=(0, 0))
-    scored = known.scored or new.scored
-    if (newer.since, newer.index, newer.scored) == (since, index, scored):
-        return newer
-    return replace(newer, since=since, index=index, scored=scored)
+    if (new.version, -new.seq) > (known.version, -known.seq):
+        return absorbing(new, known)
+    return absorbing(known, new)
+
+
+def absorbing(event: StoredEvent, other: StoredEvent) -> StoredEvent:
+    """Return an event with what another account of it adds: that it was told earlier, that it was a goal once."""
+    since, index = min(event.told, other.told)
+    scored = event.scored or other.scored
+    if (event.since, event.index, event.scored) == (since, index, scored):
+        return event
+    return replace(event, since=since, index=index, scored=scored)
 
 
 class EventSet:

@@ -145,6 +145,7 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
     """Return what the model sees of a match."""
     period, ms = _play_clock(state)
     regular, off = state.summary.regular, state.summary.off_pitch
+    anchor_1x2, anchor_over_under = anchor_prices(state.anchors)
     return ForecastInputs(
         league=state.league,
         home_team=state.home.rating_key,
@@ -155,9 +156,17 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
         away_goals=regular.away,
         home_reds=off.home,
         away_reds=off.away,
-        anchor_1x2=_three_prices(state.anchors.get("1x2")),
-        anchor_over_under=_over_under(state.anchors),
+        anchor_1x2=anchor_1x2,
+        anchor_over_under=anchor_over_under,
     )
+
+
+Prices = tuple[float, float, float]
+
+
+def anchor_prices(anchors: dict[str, Book]) -> tuple[Prices | None, Prices | None]:
+    """Return (home, draw, away) and (line, over, under), None where nobody quoted them before kick-off."""
+    return _three_prices(anchors.get("1x2")), _over_under(anchors)
 
 
 def _play_clock(state: MatchState) -> tuple[int, int]:
@@ -172,14 +181,14 @@ def _play_clock(state: MatchState) -> tuple[int, int]:
     return state.clock.period, state.clock.ms
 
 
-def _three_prices(book: Book | None) -> tuple[float, float, float] | None:
+def _three_prices(book: Book | None) -> Prices | None:
     if book is None or len(book.prices) != 3 or book.prices[0] is None:
         return None
     home, draw, away = book.prices
     return (home, draw, away) if home and draw and away else None
 
 
-def _over_under(anchors: dict[str, Book]) -> tuple[float, float, float] | None:
+def _over_under(anchors: dict[str, Book]) -> Prices | None:
     """Return line, over and under of the book nearest to 2.5 goals."""
     books = [book for key, book in anchors.items() if key.startswith("over_under") and book.line is not None]
     for book in sorted(books, key=lambda book: (abs((book.line or 0) - 2.5), book.line)):

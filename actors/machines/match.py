@@ -125,9 +125,9 @@ def _looks_different(before: MatchState, after: MatchState) -> bool:
 
 
 def _passed_a_multiple(before: MatchState, after: MatchState) -> bool:
-    if after.summary.phase != "live" or after.ticked.period > 2:
+    old, new = before.clock, after.clock
+    if after.summary.phase != "live" or new.period > 2:
         return False
-    old, new = before.ticked, after.ticked
     return (new.period, new.ms // FORECAST_EVERY_MS) != (old.period, old.ms // FORECAST_EVERY_MS)
 
 
@@ -219,7 +219,14 @@ def _event(state: MatchState, record: FeedRecord) -> MatchState:
         return state
     if not isinstance(record.payload, Correction | Retraction) and record.clock > state.heard:
         state = replace(state, heard=record.clock)
-    return _with_clock(_stated(state, record))
+    return _with_clock(state if _is_repeat(known, new) else _stated(state, record))
+
+
+def _is_repeat(known: StoredEvent | None, new: StoredEvent) -> bool:
+    """Say whether a version is sent again under a later number: the score it states is of its own time."""
+    if known is None or new.version > known.version:
+        return False
+    return new.version == known.version or new.seq > known.seq
 
 
 def _stored(state: MatchState, record: FeedRecord) -> StoredEvent:

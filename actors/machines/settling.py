@@ -4,7 +4,9 @@ A snapshot names all that counted when it was taken. What it does not name did n
 or comes afterwards, so that the state does not depend on which of them was first. Ball events it may leave out.
 """
 
-from actors.domain.event_set import EventSet, StoredEvent, merged
+from msgspec.structs import replace
+
+from actors.domain.event_set import EventSet, StoredEvent, absorbing, merged
 from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, Event
 from actors.domain.summary import SCORING
 
@@ -17,7 +19,7 @@ def is_goal(clock: Clock, event: Event | None) -> bool:
 def settled(known: StoredEvent | None, new: StoredEvent) -> StoredEvent:
     """Return what counts of an event that comes behind a snapshot taken after it was sent."""
     if known is not None and known.is_decisive:
-        return known
+        return absorbing(known, new)
     return merged(known, new if isinstance(new.payload, BallEvent) else _void(new))
 
 
@@ -56,8 +58,9 @@ def _by_snapshot(known: StoredEvent | None, told: StoredEvent) -> StoredEvent:
     if known is None:
         return told
     is_newer = known.seq > told.seq and known.version > told.version
-    return merged(known, told) if is_newer or isinstance(told.payload, BallEvent) else told
+    return merged(known, told) if is_newer or isinstance(told.payload, BallEvent) else absorbing(told, known)
 
 
 def _void(event: StoredEvent) -> StoredEvent:
-    return StoredEvent(event.event_id, event.version, event.provider, 0, BEFORE_KICK_OFF, None)
+    """Return an event as one that a snapshot took back: only a newer version brings it to life again."""
+    return replace(event, seq=0, clock=BEFORE_KICK_OFF, payload=None)

@@ -2,7 +2,7 @@
 
 from actors.domain.events import Lineups
 from actors.domain.forecast import Status, worst
-from actors.domain.match import Book, MatchState, Sequence
+from actors.domain.match import Book, MatchState, Sequence, anchor_prices
 
 _UNSEEN = Sequence()
 
@@ -44,8 +44,7 @@ def visible(state: MatchState) -> tuple[object, ...]:
         summary.off_pitch,
         feed_status(state),
         _shown(book),
-        _shown(state.anchors.get("1x2")),
-        tuple(_shown(anchor) for key, anchor in sorted(state.anchors.items()) if key.startswith("over_under")),
+        anchor_prices(state.anchors),
     )
 
 
