@@ -35,7 +35,7 @@ GOALS = (Goal, OwnGoal, PenaltyScored)
 WINDOW = 64
 HALF_MS = 2_700_000
 _NOT_CORRECTED = (KickOff, PeriodStart, PeriodEnd, Snapshot, Tick)  # line-ups are there from the start
-_KINDS = (
+KINDS = (
     *("pass", "pass", "goal", "own_goal", "card", "substitution", "correct", "correct", "retract", "var", "review"),
     *("odds", "odds", "totals", "snapshot", "tick", "tick", "tick"),
 )
@@ -106,6 +106,8 @@ class _Provider:
                 self.tell(clock, VarOver(review_id=self._any_id()))
             case "odds" | "totals":
                 self._odds(kind, clock)
+            case "vanish":  # as snapshot feeds have it: nobody says that it is gone, it is just no longer there
+                self.ledger.pop(self._any_id(), None)
             case "tick":
                 self.records.append(a_tick(self._seq, clock))
             case "snapshot":
@@ -154,7 +156,7 @@ class _Provider:
 
 
 @st.composite
-def feeds(draw: st.DrawFn, states_score: bool = True, kinds: Sequence[str] = _KINDS, most: int = 40) -> Drawn:
+def feeds(draw: st.DrawFn, states_score: bool = True, kinds: Sequence[str] = KINDS, most: int = 40) -> Drawn:
     """Draw a match of at most `most` happenings between its whistles."""
     provider = _Provider(draw, states_score)
     provider.tell(BEFORE_KICK_OFF, lineups())
