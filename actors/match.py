@@ -18,7 +18,7 @@ from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import Fenced, ForecastingError, OffsetOutOfRange, SnapshotUnreadable, Transient
 from actors.domain.events import FeedRecord
 from actors.domain.fixtures import Fixture, Lease
-from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Published, Pulse, decode_published, encode_published
+from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Published, Pulse, encode_published
 from actors.domain.letters import dead_letter
 from actors.domain.match import (
     STATE_SCHEMA,
@@ -43,13 +43,13 @@ from actors.domain.published import accept
 from actors.machines.match import DeadLetter, Entry, Reforecast, step_decoded
 from actors.machines.status import feed_status
 from actors.metrics import MatchMetrics
-from actors.ownership import Claim, claim
+from actors.ownership import Claim, claim, published_of
 
 logger = logging.getLogger("touchline.match")
 
 _HEAD_EVERY_S = 60.0
 _PULSE_EVERY_S = 1.0
-_UNHEARD_S = 3.0  # so long a feed counts as silent before its first record is read: stale, until it speaks
+_UNHEARD_S = 3.5  # so long a feed counts as silent before its first record is read: stale, until it speaks
 
 
 class MatchSettings(Struct, frozen=True, kw_only=True):
@@ -314,11 +314,10 @@ class MatchSession:
     def _check_fence(self) -> None:
         """Look for a newer owner's marker among what others appended."""
         records = self._ports.log.read(FORECASTS, {self._lease.partition: self._watch_from}, 10_000, wait_s=0.0)
-        for record in records:
-            if record.key == self._match_id and record.value and b'"epoch_open"' in record.value[:40]:
-                marker = decode_published(record.value)
-                if isinstance(marker, EpochOpen) and marker.epoch > self.epoch:
-                    raise Fenced(self._match_id, self.epoch, marker.epoch)
+        markers = [record for record in records if b'"epoch_open"' in (record.value or b"")[:40]]
+        for marker in published_of(markers, self._match_id):
+            if isinstance(marker, EpochOpen) and marker.epoch > self.epoch:
+                raise Fenced(self._match_id, self.epoch, marker.epoch)
         if records:
             self._watch_from = records[-1].offset + 1
 

@@ -1,15 +1,18 @@
 """Taking over a match: the epoch is claimed in the log, so that of two claims every reader sees the same one win."""
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 from actors.domain.errors import StoreUnavailable
 from actors.domain.fixtures import Lease
 from actors.domain.forecast import EpochOpen, Published, decode_published, encode_published
 from actors.domain.ports import FORECASTS, EventLog, LogRecord, NewRecord
 from actors.domain.published import NOTHING, Accepted, accept
+
+logger = logging.getLogger("touchline.ownership")
 
 _READ_BATCH = 1_000
 _CLAIMS = 20  # as many owners may race for one match before the last of them gives up
@@ -44,10 +47,13 @@ def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
 
 
 def published_of(records: list[LogRecord], match_id: str) -> Iterator[Published]:
-    """Decode the records of one match among those of its partition."""
+    """Decode the records of one match among those of its partition; what no reader can read counts for none."""
     for record in records:
         if record.key == match_id and record.value:
-            yield decode_published(record.value)
+            try:
+                yield decode_published(record.value)
+            except DecodeError as error:
+                logger.error("Unreadable forecast record", extra={"offset": record.offset, "problem": str(error)})
 
 
 def _read_to(
