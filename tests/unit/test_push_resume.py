@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from actors.adapters.memory_view import MemoryView
 from actors.domain.events import Score
 from actors.domain.forecast import Forecast, Published, encode_published
+from actors.domain.ports import FORECASTS, NewRecord
 from actors.domain.published import read_all
 from serve_app.app import Api
 from serve_app.cursor import NOWHERE, Position, decode_position
@@ -26,7 +27,10 @@ QUIET = Limits(heartbeat_s=3600)
 
 @dataclass(frozen=True)
 class Publish:
-    """A forecast is appended: seq steps on, or back (a zombie or a repetition, which nobody may see)."""
+    """A forecast is appended: seq steps on, or back (a zombie or a repetition, which nobody may see).
+
+    A seq is an offset of the feed, so it never goes below 0.
+    """
 
     match_id: str
     step: int = 1
@@ -42,9 +46,18 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Garble:
+    """A record that nobody can read is appended under a match's key."""
+
+    match_id: str
+
+
+@dataclass(frozen=True)
 class Restart:
     """The server is replaced by one that knows only the log."""
 
+
+Action = Publish | Garble | Read | Restart
 
 ACTIONS = st.lists(
     st.one_of(
@@ -54,6 +67,7 @@ ACTIONS = st.lists(
         ),
         st.builds(Publish, st.sampled_from([MATCH, OTHER])),
         st.builds(Read, st.integers(0, 6)),
+        st.builds(Garble, st.sampled_from([MATCH, OTHER])),
         st.just(Restart()),
     ),
     max_size=25,
@@ -84,10 +98,14 @@ class Scene:
             pass
         await asyncio.sleep(0)
 
-    async def do(self, action: Publish | Read | Restart) -> None:
+    async def do(self, action: Action) -> None:
         match action:
             case Publish():
                 await self._publish(action)
+            case Garble(match_id=match_id):
+                record = NewRecord(key=match_id, value=b'{"type":"forecast","epoch":9}')
+                self.world.log.append(FORECASTS, PARTITION[match_id], [record])
+                await self.follow()
             case Read(frames=frames):
                 await self.read(frames)
             case Restart():
@@ -96,7 +114,7 @@ class Scene:
                 await self.start()
 
     async def _publish(self, action: Publish) -> None:
-        seq = self.seq[action.match_id] + action.step
+        seq = max(0, self.seq[action.match_id] + action.step)
         self.seq[action.match_id] = max(seq, self.seq[action.match_id])
         forecast = a_forecast(action.match_id, seq, epoch=action.epoch, score=Score(action.goals, 0))
         pulse = a_pulse(action.match_id, offset=seq, epoch=action.epoch)
@@ -127,7 +145,7 @@ class Scene:
         return [each.seq for each in read_all(self.log[match_id])[1] if isinstance(each, Forecast)]
 
 
-async def _play(actions: list[Publish | Read | Restart], folder: Path, tail: int) -> None:
+async def _play(actions: list[Action], folder: Path, tail: int) -> None:
     with a_world(folder, limits=QUIET) as world:
         scene = Scene(world, tail)
         await scene.start()
@@ -154,15 +172,16 @@ def _check(scene: Scene, match_id: str) -> None:
 
 @example([Publish(MATCH), Publish(OTHER), Read(1), Publish(MATCH), Read(1), Publish(OTHER)], 500)
 @example([Publish(MATCH), Publish(OTHER), Read(1), Restart(), Publish(MATCH)], 0)
+@example([Publish(MATCH, step=-3, epoch=2), Publish(MATCH)], 0)  # the second is a zombie's
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS, st.sampled_from([0, 2, 500]))
-def test_nothing_is_missed_and_nothing_seen_twice(actions: list[Publish | Read | Restart], tail: int) -> None:
+def test_nothing_is_missed_and_nothing_seen_twice(actions: list[Action], tail: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_play(actions, Path(folder), tail))
 
 
 def test_a_long_absence_is_read_from_the_log_page_by_page(tmp_path: Path) -> None:
-    actions: list[Publish | Read | Restart] = [Publish(MATCH), Read(1)]
+    actions: list[Action] = [Publish(MATCH), Read(1)]
     actions += [Publish(MATCH) for _ in range(450)] + [Publish(OTHER) for _ in range(3)]
     asyncio.run(_play(actions, tmp_path, 2))
 
