@@ -49,7 +49,7 @@ logger = logging.getLogger("touchline.match")
 
 _HEAD_EVERY_S = 60.0
 _PULSE_EVERY_S = 1.0
-_UNHEARD_S = 3.5  # so long a feed counts as silent before its first record is read: stale, until it speaks
+_UNHEARD_S = 3.5  # so long at least a feed of which nothing was read counts as silent: stale, until it speaks
 
 
 class MatchSettings(Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class MatchSession:
         self._next_feed = max(self.state.offset + 1, lease.start_offset)
         self._saved_offset, self._saved_at = self.state.offset, time.monotonic()
         self._head_at, self._head_seq = time.monotonic(), -1
-        self._heard_at = self._claimed_at - _UNHEARD_S
+        self._heard_at: float | None = None  # when the log took the last record of the clock's provider
         self._busy_since = self._claimed_at if behind_since is None else behind_since
         self._is_busy = True  # until the first look says that nothing waits
         self._lag_s = 0.0
@@ -174,7 +174,7 @@ class MatchSession:
             offset=state.offset,
             clock=state.clock,
             phase=state.summary.phase,
-            feed_silent_s=round(now - self._heard_at, 3),
+            feed_silent_s=round(now - (self._heard_at or self._claimed_at - _UNHEARD_S), 3),
             own_lag_s=round(lag_s, 3),
         )
         self._append([pulse])
@@ -231,7 +231,7 @@ class MatchSession:
     def _note(self, record: LogRecord, feed_record: FeedRecord | None, before: MatchState, after: MatchState) -> None:
         self._metrics.applied()
         if feed_record is not None and feed_record.provider == self._fixture.believed.clock:
-            self._heard_at = max(self._heard_at, self._sent_at(record))
+            self._heard_at = self._sent_at(record)
         if feed_status(before)[0] != "GAP" and feed_status(after)[0] == "GAP":
             self._metrics.gap()
             logger.info("Match has a gap", extra={"match_id": self._match_id, "offset": record.offset})
