@@ -8,15 +8,15 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from actors.domain.errors import NoModel, Unknown
 from serve_app import docs, openapi
 from serve_app.body import Shown, etag, spliced
 from serve_app.deps import AppDeps
 from serve_app.features import CATALOGUE
+from serve_app.files import Files, file_response
 from serve_app.matches import STATUSES, Matches
 from serve_app.messages import (
     Alive,
@@ -99,7 +99,7 @@ class Api:
             Route("/docs", docs.page, methods=["GET"]),
             Route("/docs/{name}", docs.asset, methods=["GET"]),
             Route("/", self.page, methods=["GET"]),
-            Mount("/web", StaticFiles(directory=self._deps.web, check_dir=False)),
+            Mount("/web", Files(directory=self._deps.web, check_dir=False)),
         ]
 
     @asynccontextmanager
@@ -215,7 +215,7 @@ class Api:
         index = self._deps.web / "index.html"
         if not index.is_file():
             raise Problem(404, "this server has no page; the API is described at /docs")
-        return FileResponse(index, headers={"Cache-Control": "no-cache"})
+        return file_response(index, request.scope)
 
     async def _what_ifs(self, asked: Sequence[tuple[Shown, WhatIf]]) -> list[WhatIfAnswer]:
         """Predict and record; raises Overloaded, NoModel, MalformedMarket."""

@@ -4,16 +4,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from actors.domain.errors import SetupError
+from serve_app.files import file_response
 from serve_app.problem import Problem, brief
 
-ASSETS = {
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "favicon-32x32.png": "image/png",
-}
+ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 _START = "start.js"
 _SCRIPT = """\
 window.addEventListener("load", () => SwaggerUIBundle({
@@ -65,4 +62,4 @@ async def asset(request: Request) -> Response:
         return Response(_SCRIPT, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
     if name not in ASSETS:
         raise Problem(404, f"no such file {brief(name)!r}")
-    return FileResponse(assets_folder() / name, media_type=ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+    return file_response(assets_folder() / name, request.scope)
