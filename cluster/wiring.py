@@ -24,13 +24,15 @@ from actors.domain.fixtures import Fixture
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
-from actors.match import MatchActor, MatchPorts, MatchSettings, Progress
+from actors.match import MatchActor, Progress
+from actors.session import MatchPorts, MatchSettings
 from cluster.player import PlayerSettings
 from conf.schema import Config
 from serve_app.deps import AppDeps, ServedModels
 
 NAMESPACE = "touchline"
 FORECASTER_APP = "forecaster"
+_OWNER_WITHIN_S = 60.0  # real matches are leased a day ahead; sixteen owners start in 20 s on two cores
 _ASK_S = 1.0  # all match actors together have so long to say how far they are
 _STOP_S = 5.0  # a match actor has so long to save its snapshot before it is killed
 _WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
@@ -158,7 +160,7 @@ class Wiring:
             taken_back=replay.taken_back,
             simulated_odds=replay.simulated_odds,
         )
-        return PlayerSettings(speed=replay.speed, loop=replay.loop, plan=plan)
+        return PlayerSettings(speed=replay.speed, loop=replay.loop, plan=plan, owner_within_s=_OWNER_WITHIN_S)
 
     def served_models(self) -> Callable[[], ServedModels]:
         """Return the reader of the committed version and its manifest."""

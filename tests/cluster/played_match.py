@@ -9,7 +9,8 @@ from actors.domain.events import BEFORE_KICK_OFF, Clock, Event, FeedRecord, Kick
 from actors.domain.fixtures import Believed, Fixture, Lease, Team, encode_fixture
 from actors.domain.ports import FEED, FIXTURES, NewRecord
 from actors.history_writer import HistoryWriter
-from actors.match import MatchActor, MatchPorts, MatchSettings
+from actors.match import MatchActor
+from actors.session import MatchPorts, MatchSettings
 from tests.cluster.page_server import open_history, open_log
 from tests.unit.fakes import predict
 

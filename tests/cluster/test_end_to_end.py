@@ -18,8 +18,8 @@ from actors.domain.match import new_match, state_hash
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, LogRecord, NewRecord
 from actors.domain.published import read_all
 from actors.machines.match import Entry, step
-from actors.match import MatchPorts, MatchSession, MatchSettings
 from actors.ownership import published_of
+from actors.session import MatchPorts, MatchSession, MatchSettings
 from actors.supervisor import FixtureBook
 from bench.running import REPO, System
 from cluster.audit import MODELS, load_models, rows_of

@@ -15,7 +15,7 @@ from actors.domain.fixtures import Believed, Fixture, Lease, Team, encode_fixtur
 from actors.domain.forecast import Forecast, Published, decode_published, encode_published
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, EventLog, NewRecord, PredictionRow
 from actors.history_writer import ForecastCopier
-from actors.match import MatchPorts, MatchSession, MatchSettings
+from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.unit import fakes
 from tests.unit.fakes import MemorySnapshots
 

@@ -14,7 +14,8 @@ from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Pulse
 from actors.domain.ports import FEED, FORECASTS, LogRecord, MatchSnapshot, NewRecord
 from actors.domain.published import read_all
-from actors.match import MatchActor, MatchPorts, MatchSession, MatchSettings
+from actors.match import MatchActor
+from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.conftest import eventually
 from tests.unit.audited import MATCH, SETTINGS, a_feed, a_fixture, published, send
 from tests.unit.fakes import MemoryLog, MemorySnapshots, predict

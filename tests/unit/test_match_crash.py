@@ -30,7 +30,7 @@ from actors.domain.letters import decode_letter
 from actors.domain.match import state_hash
 from actors.domain.ports import DEAD_LETTERS, FEED, FORECASTS, NewRecord
 from actors.domain.published import read_all
-from actors.match import MatchPorts, MatchSession, MatchSettings
+from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.unit.fakes import Fate, Killed, MemoryLog, MemorySnapshots, predict
 
 MATCH = "fake:1"
