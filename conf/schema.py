@@ -166,7 +166,7 @@ class ServeConfig:
     target_ongoing: float = 16.0  # requests per forecaster replica that autoscaling aims at
     batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
     batch_requests: int = 64  # joined at most
-    batch_wait_ms: float = 2.0
+    batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one
     max_ongoing: int = 256  # per replica
     max_queued: int = 1_024  # beyond it: 429
     max_streams: int = 10_000  # per push replica
