@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from actors.adapters.feed_writer import FeedWriter, Playing
 from actors.adapters.feeds import KICK_OFF_MS, MatchFeed
 from actors.domain.errors import ForecastingError, StoreUnavailable
 from actors.domain.fixtures import Fixture
-from actors.domain.ports import EventLog
+from actors.domain.ports import FORECASTS, EventLog
 from actors.machines.replay import ReplayPlan, announced, rename, schedule
 from actors.supervisor import FixtureBook
 
@@ -26,6 +27,7 @@ class PlayerSettings(Struct, frozen=True, kw_only=True):
     speed: float
     loop: bool
     plan: ReplayPlan
+    owner_within_s: float = 0.0  # kick-off waits so long for the owners of all matches: a real one is known for days
 
 
 class _Show(Struct):
@@ -33,6 +35,7 @@ class _Show(Struct):
 
     feed: MatchFeed
     fixture: Fixture | None = None
+    since_s: float = 0.0  # monotonic: when it was taken up
     is_playing: bool = False
 
 
@@ -65,6 +68,9 @@ class FeedPlayer:
                 self._book.refresh()
                 for show in self._shows:
                     self._tend(show)
+                if not any(map(self._is_waited_for, self._shows)):
+                    for show in self._shows:
+                        self._begin(show)
                 left_s = self._writer.step()
                 self._stop.wait(min(_LOOK_EVERY_S, _LOOK_EVERY_S if left_s is None else left_s))
             except StoreUnavailable as error:
@@ -75,18 +81,36 @@ class FeedPlayer:
                 return
 
     def _tend(self, show: _Show) -> None:
-        """Announce a match, begin it once it is leased, and announce it again after it is over."""
+        """Announce a match, and announce it again after it is over."""
         if show.fixture is None:
-            show.fixture = self._latest(show) or self._announce(show, run=1)
+            show.fixture, show.since_s = self._latest(show) or self._announce(show, run=1), time.monotonic()
         fixture = self._book.fixtures[show.fixture.match_id]
-        if not show.is_playing and fixture.lease is not None and fixture.status != "retired":
-            feed = rename(show.feed, fixture.match_id, fixture.kick_off)
-            self._writer.add(
-                Playing(fixture=fixture, schedule=schedule(feed, self._settings.plan)), self._settings.speed
-            )
-            show.is_playing = True
         if fixture.status == "retired" and self._settings.loop:
-            show.fixture, show.is_playing = self._announce(show, run=_run_of(fixture) + 1), False
+            show.fixture, show.since_s = self._announce(show, run=_run_of(fixture) + 1), time.monotonic()
+            show.is_playing = False
+
+    def _is_waited_for(self, show: _Show) -> bool:
+        """Say whether a match has no owner yet, which writes to the log before all else, and may still get one."""
+        fixture = self._fixture(show)
+        if show.is_playing or fixture.status == "retired":
+            return False
+        if time.monotonic() - show.since_s >= self._settings.owner_within_s:
+            return False
+        lease = fixture.lease
+        return lease is None or self._log.end_offsets(FORECASTS).get(lease.partition, 0) <= lease.forecasts_from
+
+    def _fixture(self, show: _Show) -> Fixture:
+        assert show.fixture is not None  # tended before
+        return self._book.fixtures[show.fixture.match_id]
+
+    def _begin(self, show: _Show) -> None:
+        """Play a match that has been leased a partition."""
+        fixture = self._fixture(show)
+        if show.is_playing or fixture.lease is None or fixture.status == "retired":
+            return
+        feed = rename(show.feed, fixture.match_id, fixture.kick_off)
+        self._writer.add(Playing(fixture=fixture, schedule=schedule(feed, self._settings.plan)), self._settings.speed)
+        show.is_playing = True
 
     def _latest(self, show: _Show) -> Fixture | None:
         """Return the newest fixture under which this match was played before."""
