@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from actors.domain.errors import ForecastingError
+from cluster.checks import need_matches, need_model, read_manifest
 from cluster.processes import end_children, need_port, only_one, reap, remember_children
 from conf.run import run
 from conf.schema import Config
@@ -43,16 +44,18 @@ def main(config: Config) -> None:
     Raises:
         SetupError: It cannot start as configured.
     """
-    folder = Path(config.store.folder).resolve()
+    folder, stop = Path(config.store.folder).resolve(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with only_one(folder):
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
         need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
         need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        need_model(Path(config.model.folder).resolve())
+        if config.replay.enabled:
+            need_matches(config.replay.matches, Path(config.data.root).resolve())
         try:
             _serve_until(stop, config, folder)
         finally:
@@ -117,8 +120,8 @@ class System:
     def steps(self) -> list[tuple[str, Callable[[], None]]]:
         """Return (what it is, how to start it)."""
         steps = [
-            ("Ray and its dashboard", self._start_ray),
             ("Log and stores", self._open_stores),
+            ("Ray and its dashboard", self._start_ray),
             ("Forecaster (PyTorch on Ray Serve)", self._start_forecaster),
             ("History writer and fixture supervisor", self._start_actors),
             ("HTTP and push", self._start_apps),
@@ -129,6 +132,8 @@ class System:
         """Stop feeds first, then matches, then all that is left; Serve is not asked to drain, since all of it goes."""
         import ray
 
+        if not ray.is_initialized():
+            return
         for name in ("player", "supervisor"):
             self._call(name, "stop")
         stopping = [match.stop.remote() for match in self._matches()]
@@ -140,9 +145,13 @@ class System:
 
     def keep_house(self) -> None:
         """Remove what the log has kept for long enough; history keeps its own rows for ever."""
-        if time.monotonic() - self._pruned_at >= _PRUNE_EVERY_S:
+        if time.monotonic() - self._pruned_at < _PRUNE_EVERY_S:
+            return
+        self._pruned_at = time.monotonic()
+        try:
             self._wiring.prune_log()
-            self._pruned_at = time.monotonic()
+        except ForecastingError as error:  # a log that is busy or full is no reason to stop
+            logger.warning("Log not pruned", extra={"problem": str(error)})
 
     def _matches(self) -> list[Any]:
         import ray
@@ -162,7 +171,6 @@ class System:
             logger.warning("Not stopped cleanly", extra={"actor": name, "problem": repr(error)})
 
     def _start_ray(self) -> None:
-        os.environ.update({k: v for k, v in _SETTINGS_OF_RAY.items() if k not in os.environ})
         import ray
 
         config = self._config.ray
@@ -183,6 +191,8 @@ class System:
         )
 
     def _open_stores(self) -> None:
+        for name, value in _SETTINGS_OF_RAY.items():
+            os.environ.setdefault(name, value)  # they are read when Ray is imported
         from cluster.wiring import Wiring
 
         self._wiring = Wiring(self._config)
@@ -194,7 +204,7 @@ class System:
         from ray import serve
 
         from actors.models import ModelRegistry
-        from cluster.wiring import FORECASTER_APP, read_manifest
+        from cluster.wiring import FORECASTER_APP
         from serve_app.forecaster import Forecaster
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it says at INFO is for its own developers
@@ -266,7 +276,6 @@ class System:
 
         replay = self._config.replay
         feeds = partial(read_feeds, list(replay.matches), Path(self._config.data.root).resolve())
-        feeds()  # here, so that a file that is no match stops the start with a sentence
         player = ray.remote(FeedPlayer).options(name="feed_player", num_cpus=0.01, max_restarts=-1, max_concurrency=4)
         self._actors["player"] = player.remote(self._wiring.log, feeds, self._wiring.player_settings())
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import psutil
 from actors.domain.errors import SetupError
 
 _ENDS_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.1
+_SAME_WITHIN_S = 1.5  # when a process began is told from the boot time, which moves when the clock is set
 
 
 @contextlib.contextmanager
@@ -53,18 +56,24 @@ def need_port(host: str, port: int, key: str) -> None:
 
 def remember_children(folder: Path) -> None:
     """Write down every process below this one, so that a later start can end what a SIGKILL of ours leaves."""
-    children = [[child.pid, child.create_time()] for child in psutil.Process().children(recursive=True)]
-    (folder / "run" / "children.json").write_text(json.dumps(children))
+    children = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            children.append([child.pid, child.create_time()])
+    draft = folder / "run" / "children.json.new"
+    draft.write_text(json.dumps(children))
+    draft.replace(folder / "run" / "children.json")  # whole or not at all: we may be killed on this line
 
 
 def reap(folder: Path) -> int:
     """End what an earlier start left running; return how many processes that were."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         rows = json.loads((folder / "run" / "children.json").read_text())
         left = [process for pid, created in rows if (process := _same(pid, created)) is not None]
-        end(left)
-        return len(left)
-    return 0
+    except (OSError, ValueError, TypeError):  # there is no such note, or none of ours
+        return 0
+    end(left)
+    return len(left)
 
 
 def end(processes: list[psutil.Process]) -> None:
@@ -73,7 +82,23 @@ def end(processes: list[psutil.Process]) -> None:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(how)
-        _, processes = psutil.wait_procs(processes, timeout=_ENDS_WITHIN_S)
+        processes = _running_after(_ENDS_WITHIN_S, processes)
+
+
+def _running_after(limit_s: float, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run after a while; one whose parent does not take note of its end has ended."""
+    deadline = time.monotonic() + limit_s
+    while processes and time.monotonic() < deadline:
+        _, processes = psutil.wait_procs(processes, timeout=_LOOK_EVERY_S)
+        processes = [process for process in processes if _is_running(process)]
+    return processes
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_children() -> None:
@@ -85,6 +110,7 @@ def _same(pid: int, created: float) -> psutil.Process | None:
     """Return the process if it is the one that was started then: pids are used again."""
     try:
         process = psutil.Process(pid)
-        return process if process.create_time() == created and pid != os.getpid() else None
+        is_same = abs(process.create_time() - created) < _SAME_WITHIN_S and pid != os.getpid()
+        return process if is_same and _is_running(process) else None
     except psutil.NoSuchProcess:
         return None
