@@ -28,7 +28,7 @@ FORGET_EVERY_S = 10.0
 class Known:
     """What is known of one match. Written by the reader's thread only; each field is replaced, never changed."""
 
-    first_offset: int  # of its first forecast that was read here
+    first_offset: int | None = None  # of its first forecast that was read here; its owner's marker lies before it
     accepted: Accepted = NOTHING
     shown: Shown | None = None
     heard: Heard | None = None
@@ -223,7 +223,7 @@ class ForecastReader:
     def _apply(self, record: LogRecord, published: Published, prompt: bool) -> Update | None:
         known = self._known.get(published.match_id)
         if known is None:
-            known = self._known[published.match_id] = Known(first_offset=record.offset)
+            known = self._known[published.match_id] = Known()
         known.accepted, accepted = accept(known.accepted, published)
         if not accepted:
             return None
@@ -240,6 +240,7 @@ class ForecastReader:
 
     def _show(self, known: Known, record: LogRecord, forecast: Forecast, prompt: bool) -> Update:
         before = known.shown
+        known.first_offset = record.offset if known.first_offset is None else known.first_offset
         entry = ViewEntry(
             match_id=forecast.match_id,
             epoch=forecast.epoch,
