@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from actors.adapters.feed_writer import FeedWriter, Playing
 from actors.adapters.feeds import KICK_OFF_MS, MatchFeed
-from actors.domain.errors import ForecastingError, StoreUnavailable
+from actors.domain.errors import OffsetOutOfRange, StoreUnavailable
 from actors.domain.fixtures import Fixture
 from actors.domain.ports import FORECASTS, EventLog
 from actors.machines.replay import ReplayPlan, announced, rename, schedule
@@ -19,6 +19,7 @@ from actors.supervisor import FixtureBook
 logger = logging.getLogger("touchline.player")
 
 _LOOK_EVERY_S = 0.2
+_RETRY_S = 1.0
 
 
 class PlayerSettings(Struct, frozen=True, kw_only=True):
@@ -69,16 +70,15 @@ class FeedPlayer:
                 for show in self._shows:
                     self._tend(show)
                 if not any(map(self._is_waited_for, self._shows)):
-                    for show in self._shows:
-                        self._begin(show)
+                    self._begin_all()
                 left_s = self._writer.step()
                 self._stop.wait(min(_LOOK_EVERY_S, _LOOK_EVERY_S if left_s is None else left_s))
             except StoreUnavailable as error:
                 logger.warning("Feed waits for the log", extra={"problem": str(error)})
-                self._stop.wait(1.0)
-            except ForecastingError:
-                logger.exception("Playing stopped")
-                return
+                self._stop.wait(_RETRY_S)
+            except Exception:  # whatever it was, the other matches are to be played
+                logger.exception("Playing stumbles")
+                self._stop.wait(_RETRY_S)
 
     def _tend(self, show: _Show) -> None:
         """Announce a match, and announce it again after it is over."""
@@ -102,6 +102,14 @@ class FeedPlayer:
     def _fixture(self, show: _Show) -> Fixture:
         assert show.fixture is not None  # tended before
         return self._book.fixtures[show.fixture.match_id]
+
+    def _begin_all(self) -> None:
+        for show in self._shows:
+            try:
+                self._begin(show)
+            except OffsetOutOfRange as error:  # nobody can say any more how far it was
+                logger.warning("Match is not played on", extra={"problem": str(error)})
+                show.is_playing = True
 
     def _begin(self, show: _Show) -> None:
         """Play a match that has been leased a partition."""
