@@ -432,6 +432,13 @@ def test_a_record_of_another_match_that_got_past_the_key_is_refused() -> None:
     assert isinstance(effects[0][0], DeadLetter) and effects[0][0].reason == "wrong_key"
 
 
+def test_a_stranger_leaves_no_trace_but_the_count_of_its_refusals() -> None:
+    state = played(before())
+    after, _ = play([a_goal(provider="stranger"), a_goal(provider="stranger", clock__ms=-1)], state)
+    assert after.sequences == state.sequences
+    assert after.rejected == {"unknown_provider": 1, "malformed": 1}
+
+
 def test_a_gzip_bomb_is_never_unpacked() -> None:
     bomb = gzip.compress(b"0" * 100_000_000)
     assert len(bomb) < MAX_RECORD_BYTES

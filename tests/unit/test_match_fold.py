@@ -500,3 +500,42 @@ def test_without_a_score_provider_a_match_in_play_is_a_gap() -> None:
     fixture = a_fixture(believed=Believed(clock="p", odds=("b",)))
     assert feed_status(played([a_book(1)], new_match(fixture))) == ("OK", ())
     assert feed_status(played(kicked_off(), new_match(fixture))) == ("GAP", ("no_score_provider",))
+
+
+# what decides later is part of the state
+
+
+def test_states_that_would_go_on_differently_have_different_hashes() -> None:
+    early = played([*kicked_off(), a_record(3, a_pass(), minute(5)), a_tick(2, minute(6))])
+    late = played([*kicked_off(), a_record(3, a_pass(), minute(5)), a_tick(3, minute(6))])
+    assert early.clock == late.clock
+    assert state_hash(early) != state_hash(late)
+
+
+def test_a_tick_of_a_period_that_nobody_began_says_gap_and_asks_for_a_forecast_at_once() -> None:
+    for period, expected in ((2, (2, 1_000)), (3, (3, 0))):
+        state, effects = play([*kicked_off(), a_tick(2, Clock(period, 1_000))])
+        assert feed_status(state) == ("GAP", ("period_skipped",))
+        assert effects[-1] == (Reforecast(trigger="tick"),)
+        assert (forecast_inputs(state).period, forecast_inputs(state).clock_ms) == expected
+
+
+def test_a_book_that_comes_after_it_was_given_up_still_stands_if_its_market_has_no_newer_one() -> None:
+    others = [totals(seq, 2.5) for seq in range(2, 100)]
+    state, effects = play([*others, a_book(1)])
+    assert state.books["1x2"].prices == (2.0, 3.5, 4.0)
+    assert effects[-1] == (Reforecast(trigger="odds"),)
+
+
+def test_after_a_count_begun_anew_clock_and_books_follow_the_new_numbers() -> None:
+    fixture = a_fixture(believed=Believed(events="p", clock="p", odds=("p",)))
+    long = [a_record(seq, a_pass(), minute(30)) for seq in range(3, 300)]
+    old = [*kicked_off(), *long, a_book(300, clock=minute(30), provider="p"), a_tick(300, minute(30))]
+    anew = [a_record(2, a_pass(), minute(31), "new"), a_tick(2, minute(31))]
+    state = played([*old, *anew], new_match(fixture))
+    assert (feed_status(state)[0], state.clock) == ("GAP", minute(31))
+    kick_off = told("e2", KickOff(), Clock(1, 0))
+    book = a_book(4, (9.0, 5.0, 1.3), minute(32), provider="p")
+    state = played([a_snapshot(3, (0, 0), kick_off, clock=minute(32)), book, a_tick(4, minute(32))], state)
+    assert (feed_status(state), state.clock) == (("OK", ()), minute(32))
+    assert state.books["1x2"].prices == (9.0, 5.0, 1.3)
