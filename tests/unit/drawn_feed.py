@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,6 +34,7 @@ from tests.unit.builders import a_book, a_pass, a_record, a_tick, lineups, subst
 SIDES: tuple[Side, ...] = ("home", "away")
 GOALS = (Goal, OwnGoal, PenaltyScored)
 WINDOW = 64
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 HALF_MS = 2_700_000
 _NOT_CORRECTED = (KickOff, PeriodStart, PeriodEnd, Snapshot, Tick)  # line-ups are there from the start
 KINDS = (

@@ -24,7 +24,7 @@ from actors.domain.events import (
     kind_of,
 )
 from tests.unit.builders import MATCH, a_book, a_pass, a_record, a_snapshot, changed, goal, minute, told, whole_match
-from tests.unit.drawn_feed import Drawn, feeds
+from tests.unit.drawn_feed import PATIENT, Drawn, feeds
 
 
 def refusal(value: bytes | None, key: str | None = MATCH) -> RecordRejected:
@@ -34,6 +34,7 @@ def refusal(value: bytes | None, key: str | None = MATCH) -> RecordRejected:
     return caught.value
 
 
+@PATIENT
 @given(feeds())
 def test_whatever_a_provider_sends_comes_back_from_the_log_as_it_was(feed: Drawn) -> None:
     for record in feed.records:
@@ -69,6 +70,7 @@ def test_fields_that_this_code_does_not_know_are_let_pass_in_the_envelope_and_re
     assert refusal(changed(a_record(1, goal()), payload__extra=1)).reason == "malformed_payload"
 
 
+@PATIENT
 @given(st.binary(max_size=200))
 @example(b"\xef\xbb\xbf{}")
 @example(b'{"payload":{"kind":[]},"provider":1,"provider_seq":true}')
@@ -82,6 +84,7 @@ _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dic
 _FIELDS = ["match_id", "provider", "provider_seq", "event_id", "version", "occurred_at", "clock", "payload", "schema"]
 
 
+@PATIENT
 @given(st.sampled_from(_FIELDS), _JSON)
 def test_a_field_of_anything_is_read_or_refused(field: str, anything: object) -> None:
     raw = json.loads(encode_record(a_record(1, goal("home", (1, 0)), minute(5))))
@@ -94,6 +97,7 @@ def test_a_field_of_anything_is_read_or_refused(field: str, anything: object) ->
         assert decode_record(MATCH, encode_record(record)) == record
 
 
+@PATIENT
 @given(st.sampled_from([goal(), a_pass(), a_book(1).payload]), st.data())
 def test_a_payload_of_anything_is_read_or_refused(payload: Goal | BallEvent | Odds, data: st.DataObject) -> None:
     raw = json.loads(encode_record(a_record(1, payload, minute(5))))

@@ -50,11 +50,11 @@ from tests.unit.builders import (
     totals,
     whole_match,
 )
-from tests.unit.drawn_feed import KINDS, Drawn, disordered, feeds
+from tests.unit.drawn_feed import KINDS, PATIENT, Drawn, disordered, feeds
 
 REPO = Path(__file__).resolve().parents[2]
 SILENT = (*KINDS, "vanish")
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(PATIENT, max_examples=60)
 
 
 def all_that_is_said(state: MatchState) -> tuple[object, ...]:
@@ -139,7 +139,7 @@ def test_an_event_sent_again_under_a_new_number_changes_nothing_that_is_shown(fe
 # any order
 
 
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 @given(feed=feeds(kinds=SILENT), data=st.data())
 def test_the_order_in_which_records_come_does_not_matter_within_the_window(feed: Drawn, data: st.DataObject) -> None:
     shuffled = data.draw(disordered(feed.records))
@@ -201,7 +201,7 @@ def awaited(arrived: Iterable[FeedRecord]) -> set[int]:
     return set(range(settled + 1, sent + 1)) - come
 
 
-@settings(max_examples=100, deadline=None)
+@settings(PATIENT, max_examples=100)
 @given(feed=feeds(), data=st.data())
 def test_the_match_says_gap_while_something_is_missing_and_only_then(feed: Drawn, data: st.DataObject) -> None:
     lost = data.draw(st.sets(st.sampled_from(range(len(feed.records))), max_size=10))
@@ -228,7 +228,7 @@ def test_a_snapshot_clears_a_gap_at_once(feed: Drawn, data: st.DataObject) -> No
     assert awaited([feed.snapshot(feed.numbers + 1)]) == set()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 @given(feed=feeds(kinds=SILENT), data=st.data())
 def test_a_true_snapshot_leads_to_the_truth_whatever_was_lost_broken_or_repeated(
     feed: Drawn, data: st.DataObject
@@ -291,7 +291,7 @@ def shown(state: MatchState) -> tuple[object, ...]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(PATIENT, max_examples=150)
 @given(feed=feeds(), data=st.data())
 def test_a_forecast_is_asked_for_when_something_shown_changes_or_five_seconds_have_passed(
     feed: Drawn, data: st.DataObject

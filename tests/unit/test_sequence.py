@@ -17,6 +17,7 @@ from actors.machines.sequence import (
     is_new,
     lose,
 )
+from tests.unit.drawn_feed import PATIENT
 
 
 def numbers(runs: tuple[tuple[int, int], ...]) -> set[int]:
@@ -32,6 +33,7 @@ def after(*seqs: int) -> Sequence:
     return sequence
 
 
+@PATIENT
 @given(st.lists(st.tuples(st.sampled_from([advance, alive, healed]), st.integers(1, 120)), max_size=40))
 def test_what_is_missing_is_what_was_sent_less_what_came_and_what_a_snapshot_settled(
     steps: list[tuple[object, int]],
@@ -48,11 +50,13 @@ def test_what_is_missing_is_what_was_sent_less_what_came_and_what_a_snapshot_set
         assert all(is_new(sequence, n) == (n not in come) for n in range(1, sent + 2))
 
 
+@PATIENT
 @given(st.permutations(range(1, 30)))
 def test_all_numbers_in_any_order_leave_nothing_missing(order: list[int]) -> None:
     assert after(*order) == Sequence(last=29)
 
 
+@PATIENT
 @given(st.sets(st.integers(1, 60), min_size=1), st.randoms(use_true_random=False))
 def test_the_account_is_the_same_in_any_order(come: set[int], random: object) -> None:
     order = sorted(come)
