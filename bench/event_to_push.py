@@ -26,8 +26,8 @@ def run() -> None:
     for speed in (1, 10):
         with tempfile.TemporaryDirectory() as folder:
             system = System(Path(folder) / "data", [f"replay.speed={speed}"])
-            system.start()
             try:
+                system.start()
                 ages = _ages(system.base)
             finally:
                 system.stop()

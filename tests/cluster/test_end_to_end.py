@@ -3,10 +3,12 @@
 import sqlite3
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Page
 
 from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
@@ -23,6 +25,7 @@ from actors.session import MatchPorts, MatchSession, MatchSettings
 from actors.supervisor import FixtureBook
 from bench.running import REPO, System
 from cluster.audit import MODELS, load_models, rows_of
+from tests.cluster.browser import a_page
 from tests.conftest import eventually
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 
@@ -31,8 +34,24 @@ TOPICS = {FEED: PARTITIONS, FORECASTS: PARTITIONS, FIXTURES: 1, DEAD_LETTERS: 1}
 MATCHES = 4
 
 
+MARK = "window.openedOnce = (window.openedOnce || 0) + 1"
+
+
+@dataclass(frozen=True)
+class Played:
+    """The system, stopped, and what a browser saw that was open all the time: each score, and whether it reloaded."""
+
+    system: System
+    scores: list[list[str]]
+    is_same_document: bool
+
+    @property
+    def folder(self) -> Path:
+        return self.system.folder
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> System:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """Play the demo matches at 60 times real speed, killing a match, the forecaster and everything on the way."""
     system = System(
         tmp_path_factory.mktemp("e2e") / "data",
@@ -43,24 +62,44 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> System:
             "supervisor.retire_after_s=600",
         ],
     )
-    system.start()
     try:
-        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
-        _wait_for_minute(system, 10)
-        system.processes("ray::MatchActor")[0].kill()
-        _wait_for_minute(system, 25)
-        system.processes("Forecaster")[0].kill()
-        _wait_for_minute(system, 40)
-        system.kill_everything()
         system.start()
-        eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=240, every_s=0.5)
-        eventually(lambda: _history_is_complete(system), timeout_s=60, every_s=0.5)
+        with a_page() as page:
+            page.goto(system.base)
+            page.evaluate(MARK)
+            eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
+            scores = [_scores(page)]
+            _wait_for_minute(system, 10)
+            system.processes("ray::MatchActor")[0].kill()
+            _wait_for_minute(system, 25)
+            system.processes("Forecaster")[0].kill()
+            _wait_for_minute(system, 40)
+            system.kill_everything()
+            system.start()
+            eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=240, every_s=0.5)
+            eventually(lambda: _history_is_complete(system), timeout_s=60, every_s=0.5)
+            scores.append(_scores(page))
+            is_same_document = page.evaluate("window.openedOnce") == 1
     finally:
         system.stop()
-    return system
+    return Played(system=system, scores=scores, is_same_document=is_same_document)
 
 
-def test_after_all_kills_every_forecast_is_what_the_log_alone_gives(played: System) -> None:
+def _scores(page: Page) -> list[str]:
+    return page.locator("td.score").all_inner_texts()
+
+
+def test_a_page_that_was_open_all_the_time_shows_the_final_scores_without_a_reload(played: Played) -> None:
+    assert played.is_same_document
+    before, after = played.scores
+    assert before != after
+    log = SqliteLog(played.folder / "log", TOPICS)
+    finals = [_counted(log, fixture)[-1].score for fixture in _fixtures(log)]
+    shown = sorted("".join(character for character in text if character.isdigit()) for text in after)
+    assert shown == sorted(f"{score.home}{score.away}" for score in finals)
+
+
+def test_after_all_kills_every_forecast_is_what_the_log_alone_gives(played: Played) -> None:
     log = SqliteLog(played.folder / "log", TOPICS)
     [model] = load_models(MODELS, 32).values()
     for fixture in _fixtures(log):
@@ -71,7 +110,7 @@ def test_after_all_kills_every_forecast_is_what_the_log_alone_gives(played: Syst
         assert len(counted) > 500
 
 
-def test_the_state_after_all_kills_is_that_of_an_undisturbed_fold(played: System) -> None:
+def test_the_state_after_all_kills_is_that_of_an_undisturbed_fold(played: Played) -> None:
     log, snapshots = SqliteLog(played.folder / "log", TOPICS), SqliteSnapshots(played.folder / "snapshots.db")
     for fixture in _fixtures(log):
         snapshot = snapshots.load(fixture.match_id)
@@ -83,7 +122,7 @@ def test_the_state_after_all_kills_is_that_of_an_undisturbed_fold(played: System
         assert snapshot.state_hash == state_hash(state)
 
 
-def test_history_holds_every_published_forecast_once_and_its_chain_is_whole(played: System) -> None:
+def test_history_holds_every_published_forecast_once_and_its_chain_is_whole(played: Played) -> None:
     log, history = SqliteLog(played.folder / "log", TOPICS), SqliteHistory(played.folder / "history.db")
     for fixture in _fixtures(log):
         rows = list(rows_of(history, fixture.match_id))
@@ -93,7 +132,7 @@ def test_history_holds_every_published_forecast_once_and_its_chain_is_whole(play
 
 
 @pytest.mark.parametrize("batch", [500, 7])
-def test_every_forecast_replays_identically_whatever_the_batch(played: System, batch: int) -> None:
+def test_every_forecast_replays_identically_whatever_the_batch(played: Played, batch: int) -> None:
     command = [sys.executable, "-m", "cluster.audit", "replay", "--data", str(played.folder), "--batch", str(batch)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -101,7 +140,7 @@ def test_every_forecast_replays_identically_whatever_the_batch(played: System, b
     assert identical == total > 2_000
 
 
-def test_the_audit_names_a_row_that_was_changed(played: System, tmp_path: Path) -> None:
+def test_the_audit_names_a_row_that_was_changed(played: Played, tmp_path: Path) -> None:
     copy = tmp_path / "history.db"
     with sqlite3.connect(played.folder / "history.db") as source, sqlite3.connect(copy) as target:
         source.backup(target)
