@@ -19,9 +19,9 @@ from msgspec import Struct
 from actors.adapters.feed_data_root import read_match
 from actors.adapters.feeds import MatchFeed, read_feed
 from actors.domain.errors import FeedError, SetupError
-from actors.domain.events import Score, Tick, encode_record
-from actors.domain.match import MatchState, new_match, state_hash
-from actors.machines.match import Entry, step
+from actors.domain.events import Score, Tick
+from actors.domain.match import new_match, state_hash
+from actors.machines.match import fold
 
 _IN_DATA_ROOT = re.compile(r"(wyscout|understat):\d+", re.ASCII)
 
@@ -47,7 +47,7 @@ class Inspection(Struct, frozen=True, kw_only=True):
 
 def inspect(feed: MatchFeed) -> Inspection:
     """Fold a feed as a match actor would read it from the log, and say what came out."""
-    state = fold_encoded(feed)
+    state = fold(new_match(feed.fixture), (timed.record for timed in feed.records))
     summary, believed = state.summary, feed.fixture.believed
     tells_events = believed.events is not None
     return Inspection(
@@ -66,14 +66,6 @@ def inspect(feed: MatchFeed) -> Inspection:
         rejected=sum(state.rejected.values()),
         state_hash=state_hash(state),
     )
-
-
-def fold_encoded(feed: MatchFeed) -> MatchState:
-    """Fold a feed through the log's encoding, so that records which the log's reader would refuse are refused here."""
-    state, match_id = new_match(feed.fixture), feed.fixture.match_id
-    for offset, timed in enumerate(feed.records):
-        state, _ = step(state, Entry(offset=offset, key=match_id, value=encode_record(timed.record)))
-    return state
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

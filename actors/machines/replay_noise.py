@@ -225,7 +225,7 @@ def _delayed(pairs: Sequence[Pair], mean_ms: int, rng: random.Random) -> list[Pa
 def _shuffled(pairs: Sequence[Pair], plan: ReplayPlan, rng: random.Random) -> list[Pair]:
     """Hold some records back and repeat some, by a few places and never past a snapshot.
 
-    A snapshot settles what came before it: a ball event arriving after it would look like a count begun anew.
+    Past a snapshot would do as well: the fold takes a late record for what it was when it happened.
     """
     placed: list[tuple[int, int, Pair]] = []
     for position, pair in enumerate(pairs):
