@@ -27,8 +27,9 @@ from actors.machines.replay import ReplayPlan
 from actors.match import MatchActor, Progress
 from actors.session import MatchPorts, MatchSettings
 from cluster.player import PlayerSettings
+from cluster.serve_metrics import RayCounters
 from conf.schema import Config
-from serve_app.deps import AppDeps, ServedModels
+from serve_app.deps import AppDeps, Limits, ServedModels
 
 NAMESPACE = "touchline"
 FORECASTER_APP = "forecaster"
@@ -118,8 +119,8 @@ class Wiring:
 
         return predict
 
-    def app_deps(self, replica: str) -> AppDeps:
-        """Make what one replica of the app works with."""
+    def app_deps(self, app: str, replica: str) -> AppDeps:
+        """Make what one replica of a deployment of the app works with."""
         history = self.history()
         return AppDeps(
             log=self.log(),
@@ -132,6 +133,8 @@ class Wiring:
             monotonic=time.monotonic,
             now=lambda: datetime.now(UTC),
             web=_WEB,
+            limits=Limits(streams=self.config.serve.max_streams),
+            counters=RayCounters(app),
         )
 
     def supervisor_settings(self) -> SupervisorSettings:

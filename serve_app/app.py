@@ -60,7 +60,9 @@ class Api:
 
     def __init__(self, deps: AppDeps) -> None:
         self._deps, limits = deps, deps.limits
-        self.fixtures = FixtureReader(deps.log, deps.monotonic)
+        self.fixtures = FixtureReader(
+            deps.log, monotonic=deps.monotonic, now=deps.now, most_retired=limits.retired_matches
+        )
         self.reader = ForecastReader(
             deps.log,
             deps.view,
@@ -69,13 +71,14 @@ class Api:
             now=deps.now,
             backlog=limits.backlog_records,
             forget_after_s=limits.forget_after_s,
+            most_forgotten=limits.retired_matches,
+            counters=deps.counters,
         )
-        self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now)
+        self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now, counters=deps.counters)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
         self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now)
         self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
-        self._description = msgspec.json.encode(openapi.document())
 
     def routes(self) -> list[BaseRoute]:
         """Return every route; one per path, so that a wrong method is told all that are allowed."""
@@ -115,6 +118,11 @@ class Api:
             await self.hub.stop()
             await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
             await self._recorder.stop()
+
+    def problem(self) -> str | None:
+        """Say why this process cannot go on and should be replaced, None while it can."""
+        problems = (self.reader.tail.problem(), self.fixtures.tail.problem(), self.hub.problem())
+        return next((each for each in (*problems, self._recorder.problem()) if each), None)
 
     async def list_matches(self, request: Request) -> Response:
         check_accepts(request.headers)
@@ -196,11 +204,15 @@ class Api:
 
     async def healthz(self, request: Request) -> Response:
         check_accepts(request.headers)
+        if problem := self.problem():
+            raise Problem(503, problem)
         return json_response(Alive())
 
     async def readyz(self, request: Request) -> Response:
         check_accepts(request.headers)
         self._check_view()
+        if problem := self.problem():
+            raise Problem(503, problem)
         live = self._deps.models().live
         if live is None:
             raise NoModel("no version is committed yet")
@@ -208,7 +220,7 @@ class Api:
 
     async def description(self, request: Request) -> Response:
         check_accepts(request.headers)
-        return json_response(self._description)
+        return json_response(openapi.encoded())
 
     async def page(self, request: Request) -> Response:
         """Answer with the page."""

@@ -14,13 +14,23 @@ from serve_app.deps import AppDeps
 class Api:
     """One replica of the app, with dependencies made in its own process."""
 
-    def __init__(self, make_deps: Callable[[str], AppDeps]) -> None:
+    def __init__(self, make_deps: Callable[[str, str], AppDeps]) -> None:
+        """Take what makes the dependencies, given the deployment's name and the replica's."""
         self._make_deps = make_deps
+        self._problem: Callable[[], str | None] = lambda: None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         from ray import serve
 
-        return AtRoot(build_app(self._make_deps(serve.get_replica_context().replica_tag)))
+        here = serve.get_replica_context()
+        app = build_app(self._make_deps(here.deployment, here.replica_tag))
+        self._problem = app.state.api.problem
+        return AtRoot(app)
+
+    def check_health(self) -> None:
+        """Serve asks every second, and replaces a replica that cannot go on; streams then resume at the new one."""
+        if problem := self._problem():
+            raise RuntimeError(problem)
 
 
 class AtRoot:

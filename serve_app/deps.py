@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.ports import EventLog, History, LiveView, WhatIfStore
+from serve_app.counters import Counters, NoCounters
 
 
 class ServedModels(Struct, frozen=True, kw_only=True):
@@ -35,10 +36,12 @@ class Limits:
     stream_matches: int = 100  # 422
     queue: int = 256  # messages that wait for a slow reader before it is served from the log instead
     slow_s: float = 30.0  # a reader that takes nothing for so long is dropped
+    stream_bytes: int = 16 * 1024 * 1024  # then a stream ends and its client resumes: Serve queues without a bound
     heartbeat_s: float = 1.0
     message_bytes: int = 4 * 1024  # of a WebSocket client: 1009
     backlog_records: int = 10_000  # per partition of forecasts.v1: read at the start, held for resuming
     forget_after_s: float = 600.0  # a retired match leaves the view
+    retired_matches: int = 5_000  # remembered after they left it: history has the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +59,5 @@ class AppDeps:
     now: Callable[[], datetime]  # aware UTC
     web: Path  # folder of the page
     limits: Limits = field(default_factory=Limits)
+    counters: Counters = field(default_factory=NoCounters)
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

@@ -1,6 +1,7 @@
 """The description of the API (OpenAPI 3.1), generated from the types that the handlers use."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -147,13 +148,20 @@ OPERATIONS = (
         summary="The catalogue of model inputs",
     ),
     Operation(
-        method="get", path="/healthz", name="health", tag="operation", answers=(Alive,), summary="The process answers",
+        method="get", path="/healthz", name="health", tag="operation", answers=(Alive,),
+        summary="The process can go on; 503 asks for its replacement",
     ),
     Operation(
         method="get", path="/readyz", name="readiness", tag="operation", answers=(Ready,),
         summary="Model committed and view filled",
     ),
 )  # fmt: skip
+
+
+@cache
+def encoded() -> bytes:
+    """Return the description as JSON; the same for every app of a process."""
+    return msgspec.json.encode(document())
 
 
 def document() -> dict[str, Any]:

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
 from actors.domain.errors import OffsetOutOfRange, Overloaded, StoreUnavailable
 from actors.domain.ports import FORECASTS, EventLog, LiveView, ViewEntry
+from serve_app.background import Background
 from serve_app.body import Shown, changed_keys, read_forecast, show
 from serve_app.conflate import Waiting, conflate, is_decisive
+from serve_app.counters import Counters
 from serve_app.cursor import NOWHERE, Position, decode_position, encode_position
 from serve_app.deps import Limits
 from serve_app.frames import Beat, Frame, UpdateMessage
@@ -39,26 +42,27 @@ class Hub:
         *,
         limits: Limits,
         now: Callable[[], datetime],
+        counters: Counters,
     ) -> None:
         self._log, self._view, self._reader, self._limits, self._now = log, view, reader, limits, now
+        self._counters = counters
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscribers: set[Subscriber] = set()
         self._opened = 0
         self._current: dict[str, Shown] = {}
         self._moved = asyncio.Event()
-        self._heartbeats: asyncio.Task[None] | None = None
+        self._heartbeats = Background("heartbeats", self._beat_for_ever)
         self.position: dict[int, int] = {}
         reader.listen(self._from_reader)
 
     async def start(self) -> None:
         """Bind to the running loop; call it before the reader starts."""
         self._loop = asyncio.get_running_loop()
-        self._heartbeats = asyncio.create_task(self._beat_for_ever())
+        self._heartbeats.start()
 
     async def stop(self) -> None:
         """End all streams."""
-        if self._heartbeats is not None:
-            self._heartbeats.cancel()
+        self._heartbeats.stop()
         self._loop = None
         for subscriber in tuple(self._subscribers):
             subscriber.close("the server goes down")
@@ -68,9 +72,14 @@ class Hub:
         """How many streams are open."""
         return self._opened
 
+    def problem(self) -> str | None:
+        """Say what is wrong with the hub itself, None if nothing is."""
+        return self._heartbeats.problem
+
     def admit(self) -> None:
         """Raise Overloaded if no more streams can be taken."""
         if self._opened >= self._limits.streams:
+            self._counters.count("stream_refused")
             raise Overloaded("stream", self._limits.streams, retry_after_s=5.0)
 
     async def stream(
@@ -81,7 +90,8 @@ class Hub:
         A reader that cannot keep up falls behind and is served from the log, like one that went and came back: it
         misses nothing, and costs no memory. One that takes nothing at all is for the caller to drop.
         """
-        self._opened += 1
+        self._open(1)
+        self._counters.count("stream_resumed" if after.offsets else "stream_new")
         subscriber = Subscriber(watched, conflate_s, self._limits)
         try:
             while subscriber.closed is None:
@@ -90,14 +100,20 @@ class Hub:
                     cursor = next((each.cursor for each in reversed(frames) if each.cursor), cursor)
                     yield frames
                 after = decode_position(cursor) if cursor else after
+                if subscriber.closed is None:
+                    self._counters.count("reader_behind")
                 subscriber = subscriber.successor()
             logger.info("Stream ended", extra={"reason": subscriber.closed})
         except StoreUnavailable as error:  # the client comes back with its position
             logger.warning("Stream ended", extra={"reason": str(error)})
         finally:
-            self._opened -= 1
+            self._open(-1)
             subscriber.close("the reader is gone")
             self._subscribers.discard(subscriber)
+
+    def _open(self, more: int) -> None:
+        self._opened += more
+        self._counters.streams_open(self._opened)
 
     async def _served(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
         """Yield frames until the reader is behind or the stream closed."""
@@ -119,6 +135,7 @@ class Hub:
                 yield frames
         except (PositionLost, OffsetOutOfRange) as lost:
             after = NOWHERE
+            self._counters.count("stream_resync")
             yield [_resync(str(lost))]
         frames = [] if after.is_complete else self._images(subscriber, frozenset(after.offsets))
         self._subscribers.add(subscriber)
@@ -150,6 +167,7 @@ class Hub:
             entries = await self._page(catch_up.positions, target)
             if frames := catch_up.frames(entries):
                 yield frames
+            await asyncio.sleep(0)  # nothing here need wait, and others have streams too
 
     async def _reach(self, after: dict[int, int]) -> None:
         """Wait until this replica has read as far as a client that comes from another one."""
@@ -179,23 +197,43 @@ class Hub:
         records = self._log.read(FORECASTS, {partition: positions.get(partition, 0)}, PAGE, 0.0)
         inside = [record for record in records if record.offset < end]
         positions[partition] = inside[-1].offset + 1 if inside and len(records) == PAGE else end
-        counting = (record for record in inside if self._reader.counts(partition, record.offset))
+        counting = [record for record in inside if self._reader.counts(partition, record.offset)]
+        if inside and inside[0].offset < self._reader.horizon(partition):  # it moved while we read
+            raise PositionLost("the position is older than what is kept")
         return [_entry(partition, record.offset, record.value or b"") for record in counting]
 
     def _from_reader(self, batch: Batch) -> None:
         """Hand a batch over to the event loop; runs in the reader's thread."""
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self.deliver, batch)
+        if loop is not None:
+            with suppress(RuntimeError):  # it was closed
+                loop.call_soon_threadsafe(self.deliver, batch)
 
     def deliver(self, batch: Batch) -> None:
-        """Give a batch's updates to the subscribers."""
+        """Give a batch's updates to the subscribers.
+
+        If that fails, all streams end: their clients come back with a position and read from the log what they missed.
+        """
+        try:
+            self._deliver(batch)
+        except Exception:
+            logger.exception("Updates not delivered")
+            self._counters.count("fault")
+            self._current |= {each.shown.entry.match_id: each.shown for each in batch.updates}
+            self.position = dict(batch.positions)
+            self._moved.set()
+            for subscriber in tuple(self._subscribers):
+                subscriber.close("an update could not be delivered")
+
+    def _deliver(self, batch: Batch) -> None:
         for update in batch.updates:
             entry = update.shown.entry
             self.position[entry.partition] = entry.offset + 1
             self._current[entry.match_id] = update.shown
             if self._subscribers:
                 self._spread(update, self._cursor())
+                age = self._now() - update.shown.forecast.stamps.published
+                self._counters.pushed(max(0.0, age.total_seconds()))
         for match_id in batch.forgotten:
             self._current.pop(match_id, None)
         self.position = dict(batch.positions)
@@ -215,6 +253,7 @@ class Hub:
 
     def _restart_all(self, reason: str) -> None:
         for subscriber in tuple(self._subscribers):
+            self._counters.count("stream_resync")
             subscriber.restart([_resync(reason), *self._images(subscriber)])
 
     def _cursor(self) -> str:
@@ -230,6 +269,7 @@ class Hub:
 
     def beat(self) -> None:
         """Send a heartbeat to every subscriber."""
+        self._counters.streams_open(self._opened)  # again, since a gauge is forgotten once it was read
         if not self._subscribers:
             return
         position = Position(offsets=dict(self.position), is_complete=True)

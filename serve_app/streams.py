@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from actors.domain.errors import ForecastingError, NoModel, Unknown
 from actors.domain.ports import FORECASTS, EventLog
+from serve_app.counters import Counters
 from serve_app.cursor import NOWHERE, BadCursor, Position, decode_position
 from serve_app.deps import AppDeps
 from serve_app.frames import Frame
@@ -26,6 +27,7 @@ from serve_app.view import FixtureReader, ForecastReader
 logger = logging.getLogger(__name__)
 MAX_CONFLATE_MS = 120_000
 RETRY_MS = 1_000  # after how long a browser comes back
+RENEW_MS = 20  # and after a stream that was full
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 UNSUPPORTED_DATA, POLICY, TOO_BIG, GOING_AWAY, TRY_AGAIN = 1003, 1008, 1009, 1001, 1013
 
@@ -51,7 +53,7 @@ class Streams:
         wish = await self._wish(request.query_params, request.headers.get("last-event-id"))
         if request.method == "HEAD":
             return Response(None, 200, HEADERS, media_type=EVENT_STREAM)
-        return _EventStream(self._events(wish), self._deps.limits.slow_s)
+        return _EventStream(self._events(wish), self._deps.limits.slow_s, self._deps.counters)
 
     async def ws(self, socket: WebSocket) -> None:
         """Answer `GET /v1/ws`: subscribed by query, messages from the client are refused."""
@@ -88,8 +90,14 @@ class Streams:
     async def _events(self, wish: Wish) -> AsyncGenerator[bytes, None]:
         yield b"retry: %d\n\n" % RETRY_MS
         async with aclosing(self._hub.stream(wish.watched, wish.after, wish.conflate_s)) as stream:
+            left = self._deps.limits.stream_bytes
             async for frames in stream:
-                yield b"".join(frame.sse for frame in frames)
+                chunk = b"".join(frame.sse for frame in frames)
+                yield chunk
+                if (left := left - len(chunk)) <= 0:
+                    self._deps.counters.count("stream_renewed")
+                    yield b"retry: %d\n\n" % RENEW_MS
+                    return
 
     def _check_origin(self, headers: Headers) -> None:
         """CORS does not cover WebSocket: only the page's own host and listed origins may connect from a browser."""
@@ -127,26 +135,32 @@ class Streams:
     async def _send(self, socket: WebSocket, wish: Wish) -> tuple[int, str]:
         try:
             async with aclosing(self._hub.stream(wish.watched, wish.after, wish.conflate_s)) as stream:
+                left = self._deps.limits.stream_bytes
                 async for frames in stream:
-                    await self._send_all(socket, frames)
+                    left -= await self._send_all(socket, frames)
+                    if left <= 0:
+                        self._deps.counters.count("stream_renewed")
+                        break
         except TimeoutError:
+            self._deps.counters.count("reader_dropped")
             return TRY_AGAIN, "the reader is too slow"
         except (WebSocketDisconnect, RuntimeError):  # it went while we sent
             return 0, ""
         return GOING_AWAY, "come back with your position"
 
-    async def _send_all(self, socket: WebSocket, frames: list[Frame]) -> None:
+    async def _send_all(self, socket: WebSocket, frames: list[Frame]) -> int:
         async with asyncio.timeout(self._deps.limits.slow_s):
             for frame in frames:
                 await socket.send_text(frame.text)
+        return sum(len(frame.text) for frame in frames)
 
 
 class _EventStream(StreamingResponse):
     """An event stream whose reader must take what it is sent within a bound."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], slow_s: float) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], slow_s: float, counters: Counters) -> None:
         super().__init__(events, 200, HEADERS, media_type=EVENT_STREAM)
-        self._events, self._slow_s = events, slow_s
+        self._events, self._slow_s, self._counters = events, slow_s, counters
 
     async def stream_response(self, send: Send) -> None:
         async def bounded(message: Message) -> None:
@@ -156,6 +170,8 @@ class _EventStream(StreamingResponse):
         try:
             await super().stream_response(bounded)
         except OSError as error:  # a timeout too; the response is unfinished, so the server closes the connection
+            if isinstance(error, TimeoutError):
+                self._counters.count("reader_dropped")
             logger.info("Stream ended", extra={"reason": f"the reader takes no more: {error!r}"})
         finally:
             await self._events.aclose()

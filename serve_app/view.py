@@ -17,6 +17,7 @@ from actors.domain.published import NOTHING, Accepted, accept
 from actors.domain.summary import Phase
 from serve_app.body import Shown, changed_keys, show
 from serve_app.conflate import is_decisive
+from serve_app.counters import Counters
 from serve_app.freshness import NEVER_S, Freshness, Heard, freshness, hear
 from serve_app.tail import Tail
 
@@ -55,12 +56,14 @@ class Batch:
 
 
 class FixtureReader:
-    """All fixtures by match id, kept current from `fixtures.v1`."""
+    """All fixtures by match id, kept current from `fixtures.v1`; of the retired ones, the last `most_retired`."""
 
-    def __init__(self, log: EventLog, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, log: EventLog, *, monotonic: Callable[[], float], now: Callable[[], datetime], most_retired: int
+    ) -> None:
         self._fixtures: dict[str, Fixture] = {}
-        self._monotonic = monotonic
-        self._retired_at: dict[str, float] = {}
+        self._monotonic, self._now, self._most_retired = monotonic, now, most_retired
+        self._retired_at: dict[str, float] = {}  # in the order of retirement
         self.tail = Tail(log, FIXTURES, self._take, monotonic=monotonic)
 
     def get(self, match_id: str) -> Fixture | None:
@@ -70,25 +73,32 @@ class FixtureReader:
         return list(self._fixtures.values())
 
     def retired_for_s(self, match_id: str) -> float | None:
-        """Return how long ago this reader saw that a match was retired, None if it was not."""
+        """Return how long ago a match was retired, None if it was not. By the log's own stamp where it is read late."""
         at_s = self._retired_at.get(match_id)
         return None if at_s is None else self._monotonic() - at_s
 
     def _take(self, records: list[LogRecord], prompt: bool) -> None:
         for record in records:
             if record.value is None:
-                self._fixtures.pop(record.key or "", None)
+                self._drop(record.key or "")
                 continue
             try:
                 fixture = decode_fixture(record.value)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 logger.warning("Fixture not readable", extra={"offset": record.offset, "cause": str(error)})
                 continue
             self._fixtures[fixture.match_id] = fixture
             if fixture.status == "retired":
-                self._retired_at.setdefault(fixture.match_id, self._monotonic())
+                age_s = 0.0 if prompt else max(0.0, (self._now() - record.appended_at).total_seconds())
+                self._retired_at.setdefault(fixture.match_id, self._monotonic() - age_s)
             else:
                 self._retired_at.pop(fixture.match_id, None)
+        for match_id in list(self._retired_at)[: max(0, len(self._retired_at) - self._most_retired)]:
+            self._drop(match_id)
+
+    def _drop(self, match_id: str) -> None:
+        self._fixtures.pop(match_id, None)
+        self._retired_at.pop(match_id, None)
 
 
 @dataclass(slots=True)
@@ -101,8 +111,9 @@ class _Index:
     def add(self, offset: int, keep: int) -> None:
         self.offsets.append(offset)
         if len(self.offsets) > 2 * keep:
-            self.offsets = self.offsets[keep:]
-            self.first = self.offsets[0]
+            kept = self.offsets[keep:]
+            self.first = kept[0]  # first of the two: who finds an offset missing then sees the new horizon too
+            self.offsets = kept
 
     def __contains__(self, offset: int) -> bool:
         offsets = self.offsets
@@ -127,14 +138,17 @@ class ForecastReader:
         now: Callable[[], datetime],
         backlog: int,
         forget_after_s: float,
+        most_forgotten: int,
+        counters: Counters,
     ) -> None:
+        self._counters = counters
+        self._most_forgotten = most_forgotten
         self._view, self._fixtures, self._monotonic, self._now = view, fixtures, monotonic, now
         self._backlog, self._forget_after_s = backlog, forget_after_s
         self._known: dict[str, Known] = {}
         self._index: dict[int, _Index] = {}
         self._forget_at_s = monotonic() + FORGET_EVERY_S
         self._listeners: list[Callable[[Batch], None]] = []
-        self.unreadable = 0
         self.tail = Tail(log, FORECASTS, self._take, monotonic=monotonic, backlog=backlog, on_lost=self._lost)
 
     def listen(self, listener: Callable[[Batch], None]) -> None:
@@ -197,9 +211,13 @@ class ForecastReader:
     def _take(self, records: list[LogRecord], prompt: bool) -> None:
         updates = []
         for record in records:
-            published = self._read(record)
-            if published is not None and (update := self._apply(record, published, prompt)):
-                updates.append(update)
+            try:
+                published = self._read(record)
+                if published is not None and (update := self._apply(record, published, prompt)):
+                    updates.append(update)
+            except Exception as error:  # one record that breaks us must not end the updates of every match
+                logger.exception("Published record not applied")
+                self._reject(record, repr(error))
         self._tell(Batch(positions=self.tail.positions, updates=tuple(updates), forgotten=self._forget_retired()))
 
     def _read(self, record: LogRecord) -> Published | None:
@@ -216,7 +234,7 @@ class ForecastReader:
         return published
 
     def _reject(self, record: LogRecord, cause: str) -> None:
-        self.unreadable += 1
+        self._counters.count("record_unreadable")
         extra = {"partition": record.partition, "offset": record.offset, "cause": cause}
         logger.warning("Published record not readable", extra=extra)
 
@@ -271,12 +289,15 @@ class ForecastReader:
         for match_id in gone:  # what was accepted stays, so that a zombie cannot bring it back
             self._known[match_id].shown = self._known[match_id].heard = None
             self._view.forget(match_id)
+        forgotten = [match_id for match_id, known in self._known.items() if known.shown is None and known.heard is None]
+        for match_id in forgotten[: max(0, len(forgotten) - self._most_forgotten)]:
+            del self._known[match_id]
         return tuple(gone)
 
     def _lost(self, partition: int, first: int) -> None:
         self._index[partition] = _Index(first=first)
-        if self.tail.caught_up:
-            self._tell(Batch(positions=self.tail.positions, lost=f"partition {partition} now starts at {first}"))
+        lost = f"partition {partition} now starts at {first}" if self.tail.caught_up else None
+        self._tell(Batch(positions=self.tail.positions, lost=lost))
 
     def _tell(self, batch: Batch) -> None:
         for listener in self._listeners:

@@ -14,6 +14,7 @@ from actors.domain.errors import Overloaded, StoreUnavailable
 from actors.domain.forecast import Forecast, feature_snapshot
 from actors.domain.markets import derive_markets
 from actors.domain.ports import WhatIfStore
+from serve_app.background import Background
 from serve_app.deps import Limits
 from serve_app.freshness import Freshness
 from serve_app.messages import Change, WhatIf, WhatIfAnswer, WhatIfRecord
@@ -98,15 +99,18 @@ class WhatIfRecorder:
         self._open: list[WhatIfRecord] = []
         self._closed: deque[tuple[int, list[WhatIfRecord]]] = deque()  # oldest first, kept until written
         self._news = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
+        self._writer = Background("what-if record", self._write_for_ever)
 
     async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_for_ever())
+        self._writer.start()
+
+    def problem(self) -> str | None:
+        """Say why nothing is recorded any more, None while it is."""
+        return self._writer.problem
 
     async def stop(self, timeout_s: float = 2.0) -> None:
         """Write what waits, as far as the store answers in time."""
-        if self._writer is not None:
-            self._writer.cancel()
+        self._writer.stop()
         self._close_batch()
         try:
             async with asyncio.timeout(timeout_s):

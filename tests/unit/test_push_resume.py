@@ -129,7 +129,7 @@ class Scene:
         async with aclosing(self.api.hub.stream(None, after, 0.0)) as stream:
             while left > 0:
                 try:
-                    frames = await asyncio.wait_for(anext(stream), 0.02 if self.is_served else 2.0)
+                    frames = await asyncio.wait_for(anext(stream), 0.01 if self.is_served else 2.0)
                 except TimeoutError:
                     return
                 for frame in frames[:left]:

@@ -30,6 +30,7 @@ from tests.unit.api_world import (
     opened,
 )
 from tests.unit.push_client import Client, events
+from tests.unit.tally import Tally
 
 FAST = Limits(heartbeat_s=0.2, slow_s=1.0, queue=8, streams=6)
 
@@ -44,8 +45,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with listening(world) as address:
+def tally() -> Tally:
+    return Tally()
+
+
+@pytest.fixture(scope="module")
+def address(world: World, tally: Tally) -> Iterator[str]:
+    with listening(world, counters=tally) as address:
         yield address
 
 
@@ -104,9 +110,9 @@ def test_a_delta_names_only_what_changed(world: World, address: str, next_seq: C
 
 @pytest.mark.parametrize("where", ["header", "query"])
 def test_who_comes_back_with_the_last_id_gets_what_was_missed_and_no_image(
-    world: World, address: str, next_seq: Callable[[], int], where: str
+    world: World, address: str, next_seq: Callable[[], int], tally: Tally, where: str
 ) -> None:
-    first = next_seq()
+    first, resumed = next_seq(), tally.events["stream_resumed"]
     with stream(address, f"?matches={MATCH}") as (client, take):
         _until(take, lambda: client.cursor)
     for seq in range(first, first + 5):
@@ -118,6 +124,7 @@ def test_who_comes_back_with_the_last_id_gets_what_was_missed_and_no_image(
         again.bodies = client.bodies
         _until(take, lambda: again.seqs.get(MATCH, [0])[-1] == first + 4)
     assert again.seqs[MATCH] == list(range(first, first + 5))
+    assert tally.events["stream_resumed"] == resumed + 1
     assert "image" not in again.events
 
 
@@ -221,18 +228,20 @@ def test_a_wrong_subscription_is_refused_before_the_stream_begins(
     assert (answer.status_code, answer.json().get("field")) == (status, field)
 
 
-def test_more_streams_than_the_limit_are_429(address: str) -> None:
+def test_more_streams_than_the_limit_are_429(address: str, tally: Tally) -> None:
+    begun = tally.events["stream_new"]
     with contextlib.ExitStack() as stack:
         for _ in range(6):
             _, take = stack.enter_context(stream(address))
             take()
         answer = httpx.get(f"{address}/v1/stream")
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
-    eventually(lambda: httpx.get(f"{address}/readyz").json()["streams"] == 0)
+        assert (tally.streams, tally.events["stream_new"] - begun, tally.events["stream_refused"]) == (6, 6, 1)
+    eventually(lambda: httpx.get(f"{address}/readyz").json()["streams"] == tally.streams == 0)
 
 
 def test_a_reader_that_takes_nothing_is_dropped_and_holds_up_nobody(
-    world: World, address: str, next_seq: Callable[[], int]
+    world: World, address: str, next_seq: Callable[[], int], tally: Tally
 ) -> None:
     host, port = address.removeprefix("http://").split(":")
     seq = next_seq()
@@ -253,6 +262,56 @@ def test_a_reader_that_takes_nothing_is_dropped_and_holds_up_nobody(
         eventually(flood, timeout_s=20)
     seen = client.seqs[MATCH]
     assert seen == list(range(seen[0], seq)), "a burst beyond the queue is read from the log"
+    assert tally.events["reader_dropped"] == 1
+    assert tally.events["reader_behind"] >= 1
+    assert len(tally.ages) >= seq - seen[0]
+
+
+@pytest.mark.parametrize("door", ["sse", "ws"])
+def test_a_stream_ends_when_it_carried_enough_and_goes_on_in_the_next(tmp_path: Path, door: str) -> None:
+    tally, client = Tally(), Client()
+    small = Limits(heartbeat_s=0.2, stream_bytes=50_000)
+    with a_world(tmp_path, limits=small) as world, listening(world, counters=tally) as address:
+        world.publish(opened(), a_forecast(seq=1))
+        for number in range(4):
+            query = f"?after={client.cursor}" if client.cursor else ""
+            with _following(address, door, query, client) as take:
+                while take():
+                    seq = client.seqs.get(MATCH, [1])[-1]
+                    world.publish(*(a_forecast(seq=seq + step) for step in (1, 2)))
+            assert tally.events["stream_renewed"] == number + 1
+    seen = client.seqs[MATCH]
+    assert seen == list(range(seen[0], seen[-1] + 1)), "missed or seen twice"
+    assert len(seen) > 20
+
+
+@contextlib.contextmanager
+def _following(address: str, door: str, query: str, client: Client) -> Iterator[Callable[[], bool]]:
+    """Open either door; the value takes one message, and is false at the end of the stream."""
+    if door == "sse":
+        with httpx.stream("GET", f"{address}/v1/stream{query}", timeout=5) as response:
+            found = events(response.iter_lines())
+
+            def take() -> bool:
+                message = next(found, None)
+                if message is not None:
+                    client.take(*message)
+                return message is not None
+
+            yield take
+    else:
+        with _ws(address, query) as socket:
+
+            def take() -> bool:
+                try:
+                    _take(socket, client)
+                except ConnectionClosed as closed:
+                    assert closed.rcvd is not None
+                    assert closed.rcvd.code == 1001
+                    return False
+                return True
+
+            yield take
 
 
 def _ws(address: str, query: str = "", **options: Any) -> ClientConnection:
