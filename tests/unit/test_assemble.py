@@ -225,6 +225,9 @@ def test_what_cannot_be_trusted_is_not_settled() -> None:
 
 def test_an_abandoned_match_is_not_settled() -> None:
     assert forecast_of(*PLAYED, (Abandoned(), Clock(2, HALF_MS))).settled is None
+    extra_time = (*PLAYED, (PeriodStart(), Clock(3, 0)), tick(3, 60_000))
+    assert forecast_of(*extra_time).settled is not None
+    assert forecast_of(*extra_time, (Abandoned(), Clock(3, 60_000))).settled is None
 
 
 def test_a_forecast_states_its_inputs_its_place_and_its_hash() -> None:

@@ -177,6 +177,17 @@ def test_without_a_loop_each_match_is_played_once(log: SqliteLog, players: Playe
     assert sent(log, f"{MATCH}.1") == expected(f"{MATCH}.1")
 
 
+def test_a_match_that_was_retired_before_its_end_is_not_played_to_it(players: Players) -> None:
+    """Its partition may be another's by now."""
+    log = CountingLog()
+    gone = replace(a_feed().fixture, match_id=f"{MATCH}.1", lease=Lease(partition=0, start_offset=0), status="retired")
+    FixtureBook(log).save(gone)
+    play(players, log, loop=False)
+    eventually(lambda: log.looks > 20)
+    assert players[-1].playing() == [f"{MATCH}.1"]
+    assert FEED not in log.topics
+
+
 def test_a_player_that_was_restarted_takes_up_the_newest_run(log: SqliteLog, players: Players) -> None:
     first = play(players, log)
     lease(log, f"{MATCH}.1")
