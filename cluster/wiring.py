@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import ray
 from ray import serve
 from ray.exceptions import RayError
@@ -19,13 +18,14 @@ from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
 from actors.adapters.memory_view import MemoryView
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded, SetupError
+from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
 from actors.domain.fixtures import Fixture
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
 from actors.match import MatchActor, Progress
 from actors.session import MatchPorts, MatchSettings
+from cluster.checks import read_manifest
 from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from conf.schema import Config
@@ -170,19 +170,6 @@ class Wiring:
         manifest = read_manifest(Path(self.config.model.folder).resolve())
         version = str(manifest["model_version"])
         return lambda: ServedModels(live=version, versions={version: manifest})
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a model's manifest.
-
-    Raises:
-        SetupError: There is none.
-    """
-    try:
-        manifest: dict[str, Any] = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise SetupError(f"model.folder={folder} holds no readable manifest.json: {error}") from error
-    return manifest
 
 
 class RayMatchRunner:
