@@ -24,6 +24,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
+_HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
 _STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
 _SETTINGS_OF_RAY = {
     "RAY_worker_niceness": "0",  # else workers run at nice 15 and any other program on the machine delays forecasts
@@ -263,7 +264,7 @@ class System:
                 name=name,
                 num_replicas=replicas,
                 ray_actor_options={"num_cpus": 0.1},
-                max_ongoing_requests=config.max_streams if name != "api" else config.max_ongoing,
+                max_ongoing_requests=config.max_ongoing if name == "api" else config.max_streams + _HEADROOM,
                 health_check_period_s=1,
             )
             serve.run(app.bind(self._wiring.app_deps), name=name, route_prefix=prefix)

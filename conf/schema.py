@@ -171,7 +171,7 @@ class ServeConfig:
     max_queued: int = 1_024  # beyond it: 429
     max_streams: int = 10_000  # per push replica
     predict_timeout_s: float = 2.0
-    tail_per_partition: int = 2_000  # published records held for resuming
+    tail_per_partition: int = 300  # published records held for resuming, 8 KB each; older ones are read from the log
 
     def __post_init__(self) -> None:
         _need_text("serve.host", self.host)
