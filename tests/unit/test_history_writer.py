@@ -125,7 +125,19 @@ def a_match(match_id: str, seqs: range, epoch: int = 0) -> list[Forecast]:
 def test_a_match_that_was_retired_while_nobody_copied_is_copied_all_the_same(
     log: SqliteLog, history: SqliteHistory
 ) -> None:
-    """Its epochs are known too: the zombie that spoke behind the second marker is not kept."""
+    fixture, match = a_fixture(), a_match(MATCH, range(10))
+    announce(log, fixture)
+    say(log, opened(MATCH, 0), *match[:4])
+    copy_all(log, history)
+    say(log, *match[4:])
+    announce(log, replace(fixture, status="retired"))
+    copy_all(log, history)
+    assert [row.row_hash for row in rows(history)] == [forecast.row_hash for forecast in match]
+
+
+def test_the_zombie_of_a_match_that_was_retired_while_nobody_copied_is_not_kept(
+    log: SqliteLog, history: SqliteHistory
+) -> None:
     fixture, match = a_fixture(), a_match(MATCH, range(10))
     announce(log, fixture)
     say(log, opened(MATCH, 0), *match[:4])
@@ -236,6 +248,7 @@ def test_whatever_was_said_and_whoever_died_each_forecast_that_counts_is_kept_on
                 copier = ForecastCopier(log, failing) if restarts else copier
                 copier = _copied(log, copier, failing, restarts)
         _copied(log, copier, failing, restarts)
+        copy_all(log, history)  # what was written and not committed is written again, to no effect
         for match_id in (MATCH, OTHER):
             expected = [as_row(forecast) for forecast in counted(log, match_id)]
             assert rows(history, match_id) == expected
