@@ -14,11 +14,12 @@ export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: help run test lint bench clean setup browser
+.PHONY: help run test soak lint bench clean setup browser
 
 help:
 	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
 	@echo "make test   set up and run all checks and tests"
+	@echo "make soak   sixteen matches at 60 times real speed with clients that come and go (five minutes, nothing beside it)"
 	@echo "make lint   ruff, mypy, architecture test"
 	@echo "make bench  one JSON line per bench"
 	@echo "make clean  remove the virtual environment and caches; the data folder stays"
@@ -28,6 +29,9 @@ run: setup
 
 test: setup browser lint
 	$(PY) -m pytest $(ARGS)
+
+soak: setup
+	$(PY) -m pytest -m soak tests/cluster $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check $(CODE)

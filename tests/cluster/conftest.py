@@ -18,3 +18,10 @@ def evening(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     played = play(tmp_path_factory.mktemp("evening"), data_root)
     yield played
     played.log.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the evening takes minutes and both cores: it is played by `make soak`."""
+    for item in items:
+        if "evening" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.soak)
