@@ -69,7 +69,7 @@ def reap(folder: Path) -> int:
     """End what an earlier start left running; return how many processes that were."""
     try:
         rows = json.loads((folder / "run" / "children.json").read_text())
-        left = [process for pid, created in rows if (process := _same(pid, created)) is not None]
+        left = [process for pid, created in rows if (process := same(pid, created)) is not None]
     except (OSError, ValueError, TypeError):  # there is no such note, or none of ours
         return 0
     end(left)
@@ -106,7 +106,7 @@ def end_children() -> None:
     end(psutil.Process().children(recursive=True))
 
 
-def _same(pid: int, created: float) -> psutil.Process | None:
+def same(pid: int, created: float) -> psutil.Process | None:
     """Return the process if it is the one that was started then: pids are used again."""
     try:
         process = psutil.Process(pid)

@@ -11,29 +11,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-_MOST_PARTITIONS = 4_096
-
-
-def _need(holds: bool, key: str, what: str, was: object) -> None:
-    if not holds:
-        raise ValueError(f"{key} must be {what}, was {was!r}")
-
-
-def _need_text(key: str, was: str) -> None:
-    _need(bool(was.strip()), key, "a name or path that is not empty", was)
-
-
-def _need_whole(key: str, was: int, least: int = 1, most: int | None = None) -> None:
-    within = f"at least {least}" if most is None else f"between {least} and {most}"
-    _need(was >= least and (most is None or was <= most), key, within, was)
-
-
-def _need_positive(key: str, was: float) -> None:
-    _need(0 < was < math.inf, key, "a finite number above 0", was)
-
-
-def _need_rate(key: str, was: float) -> None:
-    _need(0 <= was <= 1, key, "a probability between 0 and 1", was)
+from conf.checks import need, need_port, need_positive, need_rate, need_text, need_whole
+from conf.services import ServicesConfig
+from conf.stores import OPTIONS, FeedConfig, StoreConfig, ViewConfig
 
 
 @dataclass
@@ -44,37 +24,8 @@ class DataConfig:
     folder: str = "data"  # what a run makes: log, stores, run folders
 
     def __post_init__(self) -> None:
-        _need_text("data.root", self.root)
-        _need_text("data.folder", self.folder)
-
-
-@dataclass
-class FeedConfig:
-    """One option of the `feed` group: partitions of the log and who gets them."""
-
-    partitions: int = 48
-    shared_partitions: int = 8  # the last of them: for matches that find no partition of their own
-    retention_h: float = 72.0  # a match is leased a day before kick-off and must find all of it
-
-    def __post_init__(self) -> None:
-        _need_whole("feed.partitions", self.partitions, most=_MOST_PARTITIONS)
-        _need_whole("feed.shared_partitions", self.shared_partitions, most=self.partitions)
-        _need(48 <= self.retention_h < math.inf, "feed.retention_h", "at least 48", self.retention_h)
-
-
-@dataclass
-class StoreConfig:
-    """Base of the options of the `store` group."""
-
-    folder: str = MISSING  # what this machine keeps: lock, log, snapshots, history
-
-    def __post_init__(self) -> None:
-        _need_text("store.folder", self.folder)
-
-
-@dataclass
-class EmbeddedStoreConfig(StoreConfig):
-    """Log, snapshots and history in SQLite files, the live view in memory."""
+        need_text("data.root", self.root)
+        need_text("data.folder", self.folder)
 
 
 @dataclass
@@ -88,11 +39,11 @@ class MatchConfig:
     predict_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        _need_whole("match.snapshot_every_records", self.snapshot_every_records)
-        _need_positive("match.snapshot_every_s", self.snapshot_every_s)
-        _need_whole("match.read_batch", self.read_batch, most=10_000)
-        _need_whole("match.conflate_behind_records", self.conflate_behind_records)
-        _need_positive("match.predict_timeout_s", self.predict_timeout_s)
+        need_whole("match.snapshot_every_records", self.snapshot_every_records)
+        need_positive("match.snapshot_every_s", self.snapshot_every_s)
+        need_whole("match.read_batch", self.read_batch, most=10_000)
+        need_whole("match.conflate_behind_records", self.conflate_behind_records)
+        need_positive("match.predict_timeout_s", self.predict_timeout_s)
 
 
 @dataclass
@@ -108,7 +59,7 @@ class SupervisorConfig:
     def __post_init__(self) -> None:
         names = "lease_before_s retire_after_s retire_unfinished_after_s stalled_after_s start_timeout_s"
         for name in names.split():
-            _need_positive(f"supervisor.{name}", getattr(self, name))
+            need_positive(f"supervisor.{name}", getattr(self, name))
 
 
 @dataclass
@@ -129,18 +80,18 @@ class ReplayConfig:
     simulated_odds: bool = False
 
     def __post_init__(self) -> None:
-        _need(0 <= self.speed < math.inf, "replay.speed", "a finite number of at least 0", self.speed)
+        need(0 <= self.speed < math.inf, "replay.speed", "a finite number of at least 0", self.speed)
         for index, match in enumerate(self.matches):
-            _need_text(f"replay.matches[{index}]", match)
+            need_text(f"replay.matches[{index}]", match)
         rates = ("reorder", "duplicate", "gap", "correction", "taken_back")
         for name in rates:
-            _need_rate(f"replay.{name}", getattr(self, name))
-        _need_whole("replay.delay_ms", self.delay_ms, least=0, most=60_000)
+            need_rate(f"replay.{name}", getattr(self, name))
+        need_whole("replay.delay_ms", self.delay_ms, least=0, most=60_000)
         is_noisy = self.simulated_odds or self.delay_ms > 0 or any(getattr(self, name) > 0 for name in rates)
         if self.seed is None:
-            _need(not is_noisy, "replay.seed", "a whole number where noise or simulated odds are on", None)
+            need(not is_noisy, "replay.seed", "a whole number where noise or simulated odds are on", None)
         else:
-            _need_whole("replay.seed", self.seed, least=0)
+            need_whole("replay.seed", self.seed, least=0)
 
 
 @dataclass
@@ -150,7 +101,7 @@ class ModelConfig:
     folder: str = MISSING  # weights.safetensors and manifest.json
 
     def __post_init__(self) -> None:
-        _need_text("model.folder", self.folder)
+        need_text("model.folder", self.folder)
 
 
 @dataclass
@@ -174,15 +125,15 @@ class ServeConfig:
     tail_per_partition: int = 300  # published records held for resuming, 8 KB each; older ones are read from the log
 
     def __post_init__(self) -> None:
-        _need_text("serve.host", self.host)
-        _need_whole("serve.port", self.port, most=65_535)
+        need_text("serve.host", self.host)
+        need_port("serve.port", self.port)
         counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
-            _need_whole(f"serve.{name}", getattr(self, name))
-        _need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
-        _need_positive("serve.target_ongoing", self.target_ongoing)
-        _need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
-        _need_positive("serve.predict_timeout_s", self.predict_timeout_s)
+            need_whole(f"serve.{name}", getattr(self, name))
+        need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
+        need_positive("serve.target_ongoing", self.target_ongoing)
+        need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
+        need_positive("serve.predict_timeout_s", self.predict_timeout_s)
 
 
 @dataclass
@@ -195,10 +146,10 @@ class RayConfig:
     metrics_port: int = 8090  # pinned, so that Prometheus finds it
 
     def __post_init__(self) -> None:
-        _need_whole("ray.num_cpus", self.num_cpus)
-        _need_whole("ray.object_store_mb", self.object_store_mb, least=80)  # Ray refuses less than 75 MiB
-        _need_whole("ray.dashboard_port", self.dashboard_port, most=65_535)
-        _need_whole("ray.metrics_port", self.metrics_port, most=65_535)
+        need_whole("ray.num_cpus", self.num_cpus)
+        need_whole("ray.object_store_mb", self.object_store_mb, least=80)  # Ray refuses less than 75 MiB
+        need_port("ray.dashboard_port", self.dashboard_port)
+        need_port("ray.metrics_port", self.metrics_port)
 
 
 @dataclass
@@ -207,8 +158,10 @@ class Config:
 
     profile: str = MISSING  # which of the options below belong together
     data: DataConfig = field(default_factory=DataConfig)
-    feed: FeedConfig = field(default_factory=FeedConfig)
+    feed: FeedConfig = MISSING
     store: StoreConfig = MISSING
+    view: ViewConfig = MISSING
+    services: ServicesConfig = field(default_factory=ServicesConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
@@ -224,7 +177,7 @@ class Config:
         }
         taken: dict[int, str] = {}
         for key, port in ports.items():
-            _need(port not in taken, key, f"another port than {taken.get(port)}", port)
+            need(port not in taken, key, f"another port than {taken.get(port)}", port)
             taken[port] = key
 
 
@@ -233,8 +186,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     options: dict[str, dict[str, Any]] = {
-        "feed": {"base_feed": FeedConfig},
-        "store": {"base_embedded": EmbeddedStoreConfig},
+        **OPTIONS,
         "model": {"base_model": ModelConfig},
         "serve": {"base_serve": ServeConfig},
     }

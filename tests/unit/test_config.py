@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conf.run import EXIT_SETUP, FOLDER, run
-from conf.schema import Config, EmbeddedStoreConfig, register
+from conf.schema import Config, register
+from conf.stores import EmbeddedStoreConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name not in ("hydra", "__pycache__"))
@@ -115,8 +116,8 @@ WRONG = {
     "replay.matches=3": "replay.matches: Invalid value assigned: int is not a ListConfig, list or tuple.",
     "replay.speed=null": "replay.speed: field 'replay.speed' is not Optional",
     "model.folder=???": "model.folder: Structured config of type `ModelConfig` has missing mandatory value: folder",
-    "profile=clustr": "profile=clustr: there is no such option; choose from embedded",
-    "store=oracle": "store=oracle: there is no such option; choose from embedded",
+    "profile=clustr": "profile=clustr: there is no such option; choose from cluster, embedded",
+    "store=oracle": "store=oracle: there is no such option; choose from cassandra, embedded",
     "replay.speed": "replay.speed: expected key=value, missing EQUAL at '<EOF>'",
     "replay.speed=-1": "replay.speed must be a finite number of at least 0, was -1.0",
     "replay.speed=nan": "replay.speed must be a finite number of at least 0, was nan",
@@ -135,12 +136,34 @@ WRONG = {
     "serve.batch_wait_ms=-1": "serve.batch_wait_ms must be between 0 and 1000, was -1.0",
     "serve.forecaster_max_replicas=0": "serve.forecaster_max_replicas must be at least 1, was 0",
     "ray.num_cpus=0": "ray.num_cpus must be at least 1, was 0",
+    "view=memcached": "view=memcached: there is no such option; choose from memory, redis",
+    "services.redis.port=9042": "services.redis.port must be another port than services.cassandra.port, was 9042",
+    "services.kafka.heap_mb=1": "services.kafka.heap_mb must be at least 128, was 1",
+}
+WRONG_ON_THE_CLUSTER = {
+    "feed.servers=[]": "feed.servers must be a list of host:port, was []",
+    "feed.servers=[kafka]": "feed.servers[0] must be host:port, was 'kafka'",
+    "feed.min_insync_replicas=2": "feed.min_insync_replicas must be between 1 and 1, was 2",
+    "feed.security_protocol=TLS": "feed.security_protocol must be "
+    "PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL, was 'TLS'",
+    "feed.username=desk": "feed.password_file must be given with a username, and only then, was None",
+    "store.hosts=['']": "store.hosts[0] must be a name or path that is not empty, was ''",
+    "store.keyspace=Touch-line": "store.keyspace must be "
+    "a lower-case name of at most 48 letters, digits and _, was 'Touch-line'",
+    "store.in_flight=1000": "store.in_flight must be between 1 and 512, was 1000",
+    "view.ttl_s=0": "view.ttl_s must be at least 1, was 0",
+    "view.username=desk": "view.password_file must be given with a username, was None",
 }
 
 
 @pytest.mark.parametrize(("override", "problem"), WRONG.items(), ids=WRONG)
 def test_a_mistake_is_one_sentence_naming_the_key_in_full(command_line: Run, override: str, problem: str) -> None:
     assert command_line(override) == (EXIT_SETUP, f"{problem}\n", None)
+
+
+@pytest.mark.parametrize(("override", "problem"), WRONG_ON_THE_CLUSTER.items(), ids=WRONG_ON_THE_CLUSTER)
+def test_a_mistake_about_a_server_is_one_too(command_line: Run, override: str, problem: str) -> None:
+    assert command_line("profile=cluster", override) == (EXIT_SETUP, f"{problem}\n", None)
 
 
 def test_every_section_has_a_mistake_above() -> None:
