@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 PROFILE ?= embedded
+JARS := .jars
 DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
 STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
@@ -14,20 +15,26 @@ export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: help run test soak lint bench clean setup browser
+.PHONY: help run test soak lint bench clean setup browser servers services
 
 help:
 	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
+	@echo "            PROFILE=cluster: on Kafka, Cassandra and Redis, which it starts; 'make services DO=down' ends them"
 	@echo "make test   set up and run all checks and tests"
 	@echo "make soak   sixteen matches at 60 times real speed with clients that come and go (five minutes, nothing beside it)"
 	@echo "make lint   ruff, mypy, architecture test"
 	@echo "make bench  one JSON line per bench"
 	@echo "make clean  remove the virtual environment and caches; the data folder stays"
 
-run: setup
+run: setup $(if $(filter cluster,$(PROFILE)),services)
 	@exec $(PY) -m cluster.launch profile=$(PROFILE) data.root=$(DATA) $(ARGS)
 
-test: setup browser lint
+# Kafka, Cassandra and Redis on this machine: DO=up|down|status|wipe or "logs NAME".
+DO ?= up
+services: setup servers
+	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
+
+test: setup browser servers lint
 	$(PY) -m pytest $(ARGS)
 
 soak: setup
@@ -43,7 +50,7 @@ bench: setup
 	@$(PY) -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(JARS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)
@@ -59,3 +66,12 @@ $(STAMP): requirements.txt
 browser:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 || { echo "the browser test needs Debian's chromium: apt-get install chromium" >&2; exit 2; }; \
 	  echo "Setting up: chromium for the browser test"; apt-get -q update >/dev/null && apt-get -q install -y --no-install-recommends chromium >/dev/null; }
+
+# What the real servers run on; without it their tests are skipped, and the test run says so (on CI it fails).
+servers:
+	@missing=""; command -v java >/dev/null || missing="$$missing openjdk-17-jre-headless"; \
+	  command -v mvn >/dev/null || missing="$$missing maven"; command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	  if test -n "$$missing" && test "$$(id -u)" = 0; then \
+	    echo "Setting up:$$missing for the real servers"; apt-get -q update >/dev/null; \
+	    RUNLEVEL=1 apt-get -q install -y --no-install-recommends $$missing >/dev/null || echo "could not be installed:$$missing" >&2; \
+	  elif test -n "$$missing"; then echo "the real servers need Debian's packages$$missing" >&2; fi

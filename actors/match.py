@@ -62,10 +62,11 @@ class MatchActor:
         )
 
     def stop(self) -> None:
-        """End the threads, saving a snapshot."""
+        """End the threads, saving a snapshot; the actor is of no use afterwards."""
         self._stop.set()
         self._runner.join(timeout=10.0)
         self._pulser.join(timeout=10.0)
+        self._ports.snapshots.close()
 
     def _run(self) -> None:
         wait_s, behind_since = self._settings.retry_first_s, None
@@ -80,6 +81,8 @@ class MatchActor:
                     session.advance()
                     wait_s = self._settings.retry_first_s
                 session.close()
+            except Fenced as fenced:
+                self._give_up(fenced)
             except OffsetOutOfRange as error:
                 self._failed = str(error)
                 logger.error("Match cannot be read", extra={"problem": self._failed})
@@ -104,12 +107,15 @@ class MatchActor:
                     if self._session is not None and self._failed is None:
                         self._session.pulse()
             except Fenced as fenced:
-                self._is_fenced = True
-                logger.warning("Match is owned by another", extra={"problem": str(fenced)})
-                self._stop.set()
+                self._give_up(fenced)
             except ForecastingError as error:
                 logger.warning("Pulse not sent", extra={"problem": str(error)})
             except Exception as error:  # the supervisor's decision: without a pulse nobody would know
                 self._failed = repr(error)
                 logger.exception("Match has no pulse")
                 return
+
+    def _give_up(self, fenced: Fenced) -> None:
+        self._is_fenced = True
+        logger.warning("Match is owned by another", extra={"problem": str(fenced)})
+        self._stop.set()

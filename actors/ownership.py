@@ -6,10 +6,11 @@ from datetime import datetime
 
 from msgspec import DecodeError, Struct
 
-from actors.domain.errors import StoreUnavailable
+from actors.archive import archived_forecasts
+from actors.domain.errors import OffsetOutOfRange, StoreUnavailable
 from actors.domain.fixtures import Lease
 from actors.domain.forecast import EpochOpen, Published, decode_published, encode_published
-from actors.domain.ports import FORECASTS, EventLog, LogRecord, NewRecord
+from actors.domain.ports import FORECASTS, Archive, EventLog, LogRecord, NewRecord
 from actors.domain.published import NOTHING, Accepted, accept
 
 logger = logging.getLogger("touchline.ownership")
@@ -27,13 +28,16 @@ class Claim(Struct, frozen=True, kw_only=True):
     opened_at: datetime  # when the log took the marker, by the log's clock
 
 
-def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
+def claim(log: EventLog, match_id: str, lease: Lease, owner: str, archive: Archive | None = None) -> Claim:
     """Append an epoch-open marker and read up to it; repeat with a higher epoch if another owner's came first.
 
+    Args:
+        archive: Says what was published where the log's retention has removed it.
     Raises:
         StoreUnavailable: The log does not answer, or others keep claiming the match.
+        OffsetOutOfRange: Retention removed what was published, and there is no archive.
     """
-    published, position = NOTHING, lease.forecasts_from
+    published, position = _known_before(log, match_id, lease, archive)
     for _ in range(_CLAIMS):
         end = log.end_offsets(FORECASTS).get(lease.partition, 0)
         published, position, _ = _read_to(log, match_id, lease.partition, published, position, end)
@@ -44,6 +48,17 @@ def claim(log: EventLog, match_id: str, lease: Lease, owner: str) -> Claim:
         if opened_at is not None and (published.epoch, published.owner) == (marker.epoch, owner):
             return Claim(epoch=marker.epoch, published=published, next_offset=position, opened_at=opened_at)
     raise StoreUnavailable(FORECASTS, f"claiming {match_id}", f"lost {_CLAIMS} races in a row")
+
+
+def _known_before(log: EventLog, match_id: str, lease: Lease, archive: Archive | None) -> tuple[Accepted, int]:
+    """Return what was accepted before what the log still has of the match, and where that begins."""
+    try:
+        log.read(FORECASTS, {lease.partition: lease.forecasts_from}, 1, wait_s=0.0)
+    except OffsetOutOfRange as gone:
+        if archive is None or gone.first <= lease.forecasts_from:
+            raise
+        return archived_forecasts(archive, match_id, lease.partition, gone), gone.first
+    return NOTHING, lease.forecasts_from
 
 
 def published_of(records: list[LogRecord], match_id: str) -> Iterator[Published]:

@@ -13,9 +13,10 @@ from uuid import uuid4
 from msgspec import Struct
 from msgspec.structs import replace
 
+from actors.archive import archived_feed
 from actors.domain.assemble import Draft, Place, assemble
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import Fenced, SnapshotUnreadable
+from actors.domain.errors import Fenced, OffsetOutOfRange, SnapshotUnreadable, StoreUnavailable
 from actors.domain.events import FeedRecord
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Published, Pulse, encode_published
@@ -33,6 +34,7 @@ from actors.domain.ports import (
     DEAD_LETTERS,
     FEED,
     FORECASTS,
+    Archive,
     EventLog,
     LogRecord,
     MatchSnapshot,
@@ -69,6 +71,7 @@ class MatchPorts(Struct, frozen=True, kw_only=True):
     log: EventLog
     snapshots: SnapshotStore
     predict: Callable[[list[ForecastInputs]], list[Prediction]]  # raises Transient errors; bounded in time
+    archive: Archive | None = None  # what retention has removed from the log is folded from there
 
 
 class MatchSession:
@@ -90,10 +93,10 @@ class MatchSession:
         self._fixture, self._lease, self._ports, self._settings = fixture, lease, ports, settings
         self._match_id = fixture.match_id
         self._metrics = MatchMetrics()
-        self._claim: Claim = claim(ports.log, self._match_id, lease, owner=uuid4().hex)
+        self._claim: Claim = claim(ports.log, self._match_id, lease, uuid4().hex, ports.archive)
         self._claimed_at = time.monotonic()
         self._published = self._claim.published
-        self._watch_from = self._claim.next_offset
+        self._watch_from = self._published_to = self._claim.next_offset
         self.state = self._load()
         self._next_feed = max(self.state.offset + 1, lease.start_offset)
         self._saved_offset, self._saved_at = self.state.offset, time.monotonic()
@@ -128,11 +131,10 @@ class MatchSession:
 
         Raises:
             Transient: A store or the forecaster failed; open a new session.
-            OffsetOutOfRange: Retention removed what was to be read.
+            Fenced: A newer owner has taken the match.
+            OffsetOutOfRange: Retention removed what was to be read, and there is no archive.
         """
-        settings = self._settings
-        positions = {self._lease.partition: self._next_feed}
-        records = self._ports.log.read(FEED, positions, settings.read_batch, settings.read_wait_s)
+        records = self._read()
         if records:
             if not self._is_busy:
                 self._busy_since, self._is_busy = time.monotonic(), True
@@ -164,12 +166,41 @@ class MatchSession:
         self._append([pulse])
 
     def close(self) -> None:
-        """Save what is folded, so that the next owner has less to read, and put the chain's head on record."""
+        """Save what is folded, so that the next owner has less to read, and put the chain's head on record.
+
+        Raises:
+            Transient: A store did not answer.
+            Fenced: A newer owner has taken the match.
+        """
         self._save()
         self._append_head()
 
+    def _read(self) -> list[LogRecord]:
+        settings, partition = self._settings, self._lease.partition
+        try:
+            return self._ports.log.read(FEED, {partition: self._next_feed}, settings.read_batch, settings.read_wait_s)
+        except OffsetOutOfRange as gone:
+            if self._ports.archive is None or gone.first <= self._next_feed:
+                raise
+            return self._read_archive(self._ports.archive, gone)
+
+    def _read_archive(self, archive: Archive, gone: OffsetOutOfRange) -> list[LogRecord]:
+        """Read from history what the log no longer has; go on in the log behind that."""
+        partition, at, limit = self._lease.partition, self._claim.opened_at, self._settings.read_batch
+        rows = archived_feed(archive, self._match_id, partition, self._next_feed - 1, limit, gone)
+        logger.info("Match reads from history", extra={"match_id": self._match_id, "offset": self._next_feed})
+        self._next_feed = self._next_feed if rows else gone.first
+        return [
+            LogRecord(partition=partition, offset=row.offset, key=row.match_id, value=row.value, appended_at=at)
+            for row in rows
+        ]
+
     def _load(self) -> MatchState:
-        snapshot = self._ports.snapshots.load(self._match_id)
+        try:
+            snapshot = self._ports.snapshots.load(self._match_id)
+        except StoreUnavailable as error:
+            logger.warning("Snapshot not read, folding again from the log", extra={"problem": str(error)})
+            return new_match(self._fixture)
         if snapshot is None or snapshot.offset < self._lease.start_offset:
             return new_match(self._fixture)
         try:
@@ -196,12 +227,11 @@ class MatchSession:
         """Return the state behind the records, the forecasts that are due, and what goes to feed.dlq."""
         state, drafts, letters = self.state, list[Draft](), list[NewRecord]()
         for record in records:
-            if record.key != self._match_id and self._lease.shared:
+            if record.key != self._match_id and self._lease.shared and record.problem is None:
                 continue
             before = state
-            state, feed_record, effects = step_decoded(
-                state, Entry(offset=record.offset, key=record.key, value=record.value)
-            )
+            entry = Entry(offset=record.offset, key=record.key, value=record.value, problem=record.problem)
+            state, feed_record, effects = step_decoded(state, entry)
             self._note(record, feed_record, before, state)
             for effect in effects:
                 match effect:
@@ -236,14 +266,14 @@ class MatchSession:
             forecast = assemble(draft, prediction, place, inferred, datetime.now(UTC))
             prev_hash = forecast.row_hash
             forecasts.append(forecast)
-        self._append(forecasts)
+        self._published_to = self._append(forecasts)[-1] + 1
         for forecast in forecasts:
             self._published, _ = accept(self._published, forecast)
             self._metrics.published(forecast)
 
-    def _append(self, published: Sequence[Published]) -> None:
+    def _append(self, published: Sequence[Published]) -> list[int]:
         records = [NewRecord(key=self._match_id, value=encode_published(record)) for record in published]
-        self._ports.log.append(FORECASTS, self._lease.partition, records)
+        return self._ports.log.append(FORECASTS, self._lease.partition, records)
 
     def _behind_s(self, records: Sequence[LogRecord]) -> float:
         """How long the oldest unread record may have waited: a full batch says that there are more."""
@@ -264,6 +294,7 @@ class MatchSession:
         state = self.state
         if state.offset <= self._saved_offset:
             return
+        self._check_published()
         self._ports.snapshots.save(
             MatchSnapshot(
                 match_id=self._match_id,
@@ -295,15 +326,26 @@ class MatchSession:
         self._append([head])
         self._head_at, self._head_seq = time.monotonic(), published.seq
 
-    def _check_fence(self) -> None:
-        """Look for a newer owner's marker among what others appended."""
-        records = self._ports.log.read(FORECASTS, {self._lease.partition: self._watch_from}, 10_000, wait_s=0.0)
+    def _check_published(self) -> None:
+        """See that no newer owner's marker lies before our last forecast: behind one, no reader takes it.
+
+        A snapshot that included such a forecast would keep every later owner from publishing it.
+        """
+        while self._watch_from < self._published_to:
+            if not self._check_fence(wait_s=1.0):
+                at = f"reading {self._lease.partition} up to {self._published_to}"
+                raise StoreUnavailable(FORECASTS, at, f"nothing behind {self._watch_from}")
+
+    def _check_fence(self, wait_s: float = 0.0) -> int:
+        """Look for a newer owner's marker among what others appended; return how many records were looked at."""
+        records = self._ports.log.read(FORECASTS, {self._lease.partition: self._watch_from}, 10_000, wait_s)
         markers = [record for record in records if b'"epoch_open"' in (record.value or b"")[:40]]
         for marker in published_of(markers, self._match_id):
             if isinstance(marker, EpochOpen) and marker.epoch > self.epoch:
                 raise Fenced(self._match_id, self.epoch, marker.epoch)
         if records:
             self._watch_from = records[-1].offset + 1
+        return len(records)
 
 
 def conflate(drafts: Sequence[Draft]) -> list[Draft]:

@@ -23,6 +23,7 @@ from actors.machines.fixtures import (
     Stop,
     SupervisorSettings,
     answered,
+    counted,
     failed_again,
     reconcile,
     started,
@@ -56,6 +57,7 @@ class FixtureBook:
     def __init__(self, log: EventLog) -> None:
         self._log, self._next = log, 0
         self.fixtures: dict[str, Fixture] = {}
+        self.unsaid: set[str] = set()  # of these the newest record says another lease than counts
 
     def refresh(self, wait_s: float = 0.0) -> None:
         """Read what has been added."""
@@ -65,9 +67,14 @@ class FixtureBook:
             self._next, wait_s = records[-1].offset + 1, 0.0
 
     def save(self, fixture: Fixture) -> None:
-        """Append a fixture's newest form."""
+        """Append a fixture's newest form, and read on to it: what others said before it may count instead."""
         self._log.append(FIXTURES, 0, [NewRecord(key=fixture.match_id, value=encode_fixture(fixture))])
-        self.fixtures[fixture.match_id] = fixture
+        self.refresh()
+
+    def say_again(self) -> None:
+        """Make the newest record of each match say what counts: it is the one that compaction keeps."""
+        for match_id in sorted(self.unsaid):
+            self.save(self.fixtures[match_id])
 
     def _take(self, key: str | None, value: bytes | None) -> None:
         try:
@@ -75,10 +82,9 @@ class FixtureBook:
         except DecodeError as error:
             logger.warning("Fixture not read", extra={"key": key, "problem": str(error)})
             return
-        before = self.fixtures.get(fixture.match_id)
-        if fixture.lease is None and before is not None and before.status != "retired":
-            fixture = replace(fixture, lease=before.lease)  # whoever announces it again need not know of its lease
-        self.fixtures[fixture.match_id] = fixture
+        counts = counted(self.fixtures, fixture)
+        self.fixtures[fixture.match_id] = counts
+        (self.unsaid.discard if counts == fixture else self.unsaid.add)(fixture.match_id)
 
 
 class FixtureSupervisor:
@@ -113,6 +119,7 @@ class FixtureSupervisor:
     def tend(self) -> None:
         """Do one round: look, decide, act. What goes wrong with one match is tried again in the next round."""
         self._book.refresh()
+        self._book.say_again()
         ends = self._log.end_offsets(FEED)
         self._look(ends)
         for action in reconcile(self._book.fixtures, self._seen, self._now(), self._monotonic(), self._settings):

@@ -1,4 +1,6 @@
-"""How old is a forecast when a reader has it, from the moment its event was due? Four matches, real speed and 10x.
+"""How old is a forecast when a reader has it, from the moment its event was due? Both profiles, real speed and 10x.
+
+Four matches. The cluster profile runs on a Kafka, a Cassandra and a Redis of its own, on the same cores.
 
 Open loop: the feed sends each record at its intended time whatever the system does, and the age is counted from that
 intended time (`as_of.occurred_at`), so a stall counts in full. One SSE reader on the same machine, the same clock.
@@ -15,26 +17,34 @@ from typing import Any
 import httpx
 
 from bench.harness import report, spread_ms
-from bench.running import System
+from bench.running import System, on, servers_of_its_own
 
 WARM_UP_S = 15.0
 MEASURE_S = 90.0
 
 
 def run() -> None:
-    """Print one line per speed."""
-    for speed in (1, 10):
-        with tempfile.TemporaryDirectory() as folder:
-            system = System(Path(folder) / "data", [f"replay.speed={speed}"])
-            try:
-                system.start()
-                ages = _ages(system.base)
-            finally:
-                system.stop()
-        triggers = {"events": [a for a, t in ages if t != "tick"], "ticks": [a for a, t in ages if t == "tick"]}
-        result: dict[str, Any] = {"n": len(ages), **spread_ms([age for age, _ in ages])}
-        result |= {name: {"n": len(a), **spread_ms(a)} for name, a in triggers.items() if a}
-        report("event_to_push", {"speed": speed, "matches": 4, "measure_s": MEASURE_S}, result)
+    """Print one line per profile and speed."""
+    with servers_of_its_own() as services:
+        for speed in (1, 10):
+            for profile in ("embedded", "cluster"):
+                options = on(services.config, f"push{speed}") if profile == "cluster" else []
+                _measure(profile, speed, options)
+
+
+def _measure(profile: str, speed: int, options: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(Path(folder) / "data", [f"replay.speed={speed}", *options])
+        try:
+            system.start()
+            ages = _ages(system.base)
+        finally:
+            system.stop()
+    triggers = {"events": [a for a, t in ages if t != "tick"], "ticks": [a for a, t in ages if t == "tick"]}
+    result: dict[str, Any] = {"n": len(ages), **spread_ms([age for age, _ in ages])}
+    result |= {name: {"n": len(a), **spread_ms(a)} for name, a in triggers.items() if a}
+    config = {"profile": profile, "speed": speed, "matches": 4, "measure_s": MEASURE_S}
+    report("event_to_push", config, result)
 
 
 def _ages(base: str) -> list[tuple[float, str]]:

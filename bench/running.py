@@ -5,12 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
+
+from cluster.services.servers import Services
+from cluster.stores import Stores
+from conf.run import load, setting
+from conf.services import CassandraServiceConfig, KafkaServiceConfig, RedisServiceConfig, ServicesConfig
 
 REPO = Path(__file__).resolve().parents[1]
 _STARTS_WITHIN_S = 120.0
@@ -35,8 +42,8 @@ class System:
         port, dashboard, metrics = free_ports(3)
         self.base = f"http://127.0.0.1:{port}"
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
-        self._options = [
-            f"data.folder={folder}",
+        self.options = [
+            setting("data.folder", folder),
             f"serve.port={port}",
             f"ray.dashboard_port={dashboard}",
             f"ray.metrics_port={metrics}",
@@ -44,12 +51,18 @@ class System:
         ]
         self._process: subprocess.Popen[str] | None = None
         self.output = folder.with_suffix(".out")
+        self.config = load(self.options)
+
+    @property
+    def stores(self) -> Stores:
+        """What it writes to, to be opened by others too."""
+        return Stores(self.config)
 
     def start(self, *more: str) -> None:
         """Start it and wait until it is ready; fail with its output if it is not."""
         with self.output.open("a") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cluster.launch", *self._options, *more],
+                [sys.executable, "-m", "cluster.launch", *self.options, *more],
                 cwd=REPO,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -99,6 +112,44 @@ class System:
                 if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     process.kill()
         return time.monotonic() - began
+
+
+def local_servers(folder: Path) -> ServicesConfig:
+    """Return a set of servers on free ports of this machine, with its data in `folder`."""
+    kafka, controller, cassandra, storage, redis = free_ports(5)
+    return ServicesConfig(
+        folder=str(folder),
+        jars=str(REPO / ".jars"),
+        kafka=KafkaServiceConfig(port=kafka, controller_port=controller),
+        cassandra=CassandraServiceConfig(port=cassandra, storage_port=storage),
+        redis=RedisServiceConfig(port=redis),
+    )
+
+
+@contextmanager
+def servers_of_its_own() -> Iterator[Services]:
+    """Run Kafka, Cassandra and Redis for the length of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        services = Services(local_servers(Path(folder) / "services"), lambda _: None)
+        try:
+            services.up()
+            yield services
+        finally:
+            services.down()
+
+
+def on(services: ServicesConfig, name: str) -> list[str]:
+    """Return the options of a system on these servers, apart from all others by its name."""
+    return [
+        "profile=cluster",
+        f"feed.servers=['{services.host}:{services.kafka.port}']",
+        f"feed.topic_prefix={name}.",
+        f"store.hosts=['{services.host}']",
+        f"store.port={services.cassandra.port}",
+        f"store.keyspace={name}",
+        f"view.port={services.redis.port}",
+        f"view.prefix={name}",
+    ]
 
 
 def _title(process: psutil.Process) -> str:

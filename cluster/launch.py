@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.domain.errors import ForecastingError
+from actors.domain.errors import ForecastingError, SetupError
 from cluster.checks import need_matches, need_model, read_manifest
 from cluster.processes import end_children, need_port, only_one, reap, remember_children
 from conf.run import run
@@ -22,14 +22,19 @@ from conf.schema import Config
 logger = logging.getLogger("touchline.launch")
 console = Console(highlight=False, soft_wrap=True)
 
+LOCAL = "local"  # ray.address: a Ray of our own on this machine
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
 _STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
-_SETTINGS_OF_RAY = {
+SETTINGS_OF_RAY = {
     "RAY_worker_niceness": "0",  # else workers run at nice 15 and any other program on the machine delays forecasts
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "3600",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # A node that hangs is given up after six seconds, not after half a minute; one that ends is noticed at once.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -52,8 +57,11 @@ def main(config: Config) -> None:
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
-        need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
-        need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
+        if config.ray.address == LOCAL:
+            need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
+            need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
+        elif config.profile == "embedded":
+            raise SetupError(f"ray.address={config.ray.address}: nodes cannot share files; set profile=cluster")
         need_model(Path(config.model.folder).resolve())
         if config.replay.enabled:
             need_matches(config.replay.matches, Path(config.data.root).resolve())
@@ -90,10 +98,10 @@ def _say_where(config: Config) -> None:
     console.print("\n[bold]Touchline is ready.[/bold]")
     console.print(f"  Page            {base}/")
     console.print(f"  API description {base}/docs")
-    console.print(
-        f"  Ray dashboard   http://{config.serve.host}:{config.ray.dashboard_port} (its token: ~/.ray/auth_token)"
-    )
-    console.print(f"  Metrics         http://{config.serve.host}:{config.ray.metrics_port}/metrics")
+    if config.ray.address == LOCAL:
+        dashboard = f"http://{config.serve.host}:{config.ray.dashboard_port}"
+        console.print(f"  Ray dashboard   {dashboard} (its token: ~/.ray/auth_token)")
+        console.print(f"  Metrics         http://{config.serve.host}:{config.ray.metrics_port}/metrics")
     console.print(f"  Data folder     {config.store.folder}")
     if config.replay.enabled:
         speed = f"{config.replay.speed:g} times real speed" if config.replay.speed else "full speed"
@@ -142,7 +150,17 @@ class System:
         if hanging:
             logger.warning("Matches did not stop in time", extra={"matches": len(hanging)})
         self._call("history", "stop")
+        if self._config.ray.address != LOCAL:  # the nodes stay, so what is ours on them must go
+            self._leave_nodes()
         ray.shutdown()
+
+    def _leave_nodes(self) -> None:
+        import ray
+        from ray import serve
+
+        for match in self._matches():
+            ray.kill(match)
+        serve.shutdown()
 
     def keep_house(self) -> None:
         """Remove what the log has kept for long enough; history keeps its own rows for ever."""
@@ -150,7 +168,7 @@ class System:
             return
         self._pruned_at = time.monotonic()
         try:
-            self._wiring.prune_log()
+            self._wiring.stores.prune_log()
         except ForecastingError as error:  # a log that is busy or full is no reason to stop
             logger.warning("Log not pruned", extra={"problem": str(error)})
 
@@ -175,30 +193,38 @@ class System:
         import ray
 
         config = self._config.ray
+        ours: dict[str, Any] = {
+            "namespace": "touchline",
+            "logging_level": logging.WARNING,
+            "log_to_driver": False,
+            "logging_config": ray.LoggingConfig(encoding="JSON", log_level="INFO"),
+            "runtime_env": {"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}},
+        }
+        if config.address != LOCAL:
+            try:
+                ray.init(address=config.address, **ours)
+            except (ConnectionError, RuntimeError) as error:
+                raise SetupError(f"ray.address={config.address}: no Ray answers there ({error})") from error
+            return
         ray.init(
-            address="local",
-            namespace="touchline",
+            address=LOCAL,
             num_cpus=config.num_cpus,
             object_store_memory=config.object_store_mb * 1024 * 1024,
             include_dashboard=True,
             dashboard_host=self._config.serve.host,
             dashboard_port=config.dashboard_port,
             _metrics_export_port=config.metrics_port,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            logging_config=ray.LoggingConfig(encoding="JSON", log_level="INFO"),
             _node_ip_address=self._config.serve.host,
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}},
+            **ours,
         )
 
     def _open_stores(self) -> None:
-        for name, value in _SETTINGS_OF_RAY.items():
+        for name, value in SETTINGS_OF_RAY.items():
             os.environ.setdefault(name, value)  # they are read when Ray is imported
         from cluster.wiring import Wiring
 
         self._wiring = Wiring(self._config)
-        self._wiring.log().close()
-        self._wiring.history().close()
+        self._wiring.stores.prepare()
 
     def _start_forecaster(self) -> None:
         import ray
@@ -213,7 +239,8 @@ class System:
         folder = Path(config.model.folder).resolve()
         registry = ray.remote(ModelRegistry).options(name="model_registry", num_cpus=0.01, max_restarts=-1)
         self._actors["registry"] = registry.remote(str(read_manifest(folder)["model_version"]), str(folder))
-        serve.start(http_options={"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None})
+        http = {"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None}
+        serve.start(proxy_location=config.serve.proxies, http_options=http)
         forecaster = serve.deployment(Forecaster).options(
             name="Forecaster",
             ray_actor_options={"num_cpus": 0.5},
@@ -244,10 +271,10 @@ class System:
         wiring = self._wiring
         plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}
         history = ray.remote(HistoryWriter).options(name="history_writer", **plain)
-        self._actors["history"] = history.remote(wiring.log, wiring.history)
+        self._actors["history"] = history.remote(wiring.stores.log, wiring.stores.history)
         supervisor = ray.remote(FixtureSupervisor).options(name="fixture_supervisor", **plain)
         runner = partial(RayMatchRunner, wiring)
-        self._actors["supervisor"] = supervisor.remote(wiring.log, runner, wiring.supervisor_settings())
+        self._actors["supervisor"] = supervisor.remote(wiring.stores.log, runner, wiring.supervisor_settings())
 
     def _start_apps(self) -> None:
         from ray import serve
@@ -278,7 +305,7 @@ class System:
         replay = self._config.replay
         feeds = partial(read_feeds, list(replay.matches), Path(self._config.data.root).resolve())
         player = ray.remote(FeedPlayer).options(name="feed_player", num_cpus=0.01, max_restarts=-1, max_concurrency=4)
-        self._actors["player"] = player.remote(self._wiring.log, feeds, self._wiring.player_settings())
+        self._actors["player"] = player.remote(self._wiring.stores.log, feeds, self._wiring.player_settings())
 
 
 if __name__ == "__main__":

@@ -3,45 +3,50 @@
     python -m cluster.replay cluster/demo/wyscout_*.json.xz --speed 10
     python -m cluster.replay understat:4749 --data-root ../shared/data --speed 60 --seed 7
     python -m cluster.replay match.xml --meta squads.xml --speed 0 --data data
+    python -m cluster.replay cluster/demo/wyscout_2499841.json.xz profile=cluster feed.servers=[kafka:9092]
 
-A seed adds what real feeds do: delay, reordering, duplicates, gaps, corrections and goals taken back. Each match is
-announced as a fixture and written once the supervisor has leased it a partition. Stopped and started again, a match
-goes on where the log has it; one that is over is played again as a new fixture.
+The log is the one that the options of conf/ name, given as key=value. A seed adds what real feeds do: delay,
+reordering, duplicates, gaps, corrections and goals taken back. Each match is announced as a fixture and written once
+the supervisor has leased it a partition. Stopped and started again, a match goes on where the log has it; one that is
+over is played again as a new fixture.
 """
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.feed_writer import FeedWriter, Playing
 from actors.adapters.feeds import KICK_OFF_MS, MatchFeed, read_feed
 from actors.domain.errors import ForecastingError, SetupError
 from actors.domain.fixtures import Fixture
-from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
+from actors.domain.ports import EventLog
 from actors.machines.replay import ReplayPlan, announced, rename, schedule
 from actors.supervisor import FixtureBook
 from cluster.feeds import read_feeds
-from conf.schema import FeedConfig
+from cluster.stores import Stores
+from conf.run import EXIT_SETUP, WrongOptions, load, setting
 
 LOOK_EVERY_S = 0.5
-EXIT_SETUP = 2
+_OVERRIDE = re.compile(r"[a-z_.]+=")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    overrides = [word for word in words if _OVERRIDE.match(word)]
+    options = _parser().parse_args([word for word in words if word not in overrides])
     try:
         feeds = _feeds(options)
-        log = SqliteLog(options.data / "log", _topics(options.partitions))
+        log = Stores(load([setting("data.folder", options.data), *overrides])).log()
         try:
             return _play(log, feeds, options)
         finally:
             log.close()
-    except ForecastingError as error:
+    except (ForecastingError, WrongOptions) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return EXIT_SETUP
     except KeyboardInterrupt:
@@ -58,7 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--simulated-odds", action="store_true", help="make up prices; they are shown as made up")
     add("--data", type=Path, default=folder, metavar="DIR", help="data folder of the running Touchline")
     add("--data-root", type=Path, default=folder, metavar="DIR", help="where wyscout:ID lies")
-    add("--partitions", type=int, default=FeedConfig().partitions, metavar="N", help="of its feed")
     add("--wait", type=float, default=60.0, metavar="S", help="seconds to wait for a partition")
     return parser
 
@@ -73,11 +77,7 @@ def _feeds(options: argparse.Namespace) -> list[MatchFeed]:
     return [read_feed(Path(options.files[0]), meta=options.meta)]
 
 
-def _topics(partitions: int) -> dict[str, int]:
-    return {FEED: partitions, FORECASTS: partitions, FIXTURES: 1, DEAD_LETTERS: 1}
-
-
-def _play(log: SqliteLog, feeds: Sequence[MatchFeed], options: argparse.Namespace) -> int:
+def _play(log: EventLog, feeds: Sequence[MatchFeed], options: argparse.Namespace) -> int:
     plan, book = plan_for(options.seed, options.simulated_odds), FixtureBook(log)
     book.refresh()
     fixtures = [announce(book, feed, plan, options.speed) for feed in feeds]

@@ -14,20 +14,18 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from actors.adapters.embedded_log import SqliteLog
-from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
-from actors.adapters.memory_view import MemoryView
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
 from actors.domain.fixtures import Fixture
-from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
 from actors.match import MatchActor, Progress
 from actors.session import MatchPorts, MatchSettings
+from actors.snapshots import PatientSnapshots
 from cluster.checks import read_manifest
 from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
+from cluster.stores import Stores
 from conf.schema import Config
 from serve_app.deps import AppDeps, Limits, ServedModels
 
@@ -46,32 +44,19 @@ class Wiring:
     config: Config
 
     @property
-    def folder(self) -> Path:
-        """Where the embedded profile keeps everything; absolute, since Ray's workers run elsewhere."""
-        return Path(self.config.store.folder).resolve()
-
-    def log(self) -> SqliteLog:
-        """Open the log."""
-        partitions = self.config.feed.partitions
-        topics = {FEED: partitions, FORECASTS: partitions, FIXTURES: 1, DEAD_LETTERS: 1}
-        return SqliteLog(self.folder / "log", topics)
-
-    def prune_log(self) -> None:
-        """Remove feed and forecast records that are older than the log keeps them; fixtures and dead letters stay."""
-        log = self.log()
-        before = datetime.now(UTC) - timedelta(hours=self.config.feed.retention_h)
-        for topic in (FEED, FORECASTS):
-            log.prune_older(topic, before)
-        log.close()
-
-    def history(self) -> SqliteHistory:
-        """Open history, for reading and writing."""
-        return SqliteHistory(self.folder / "history.db")
+    def stores(self) -> Stores:
+        """The log, the stores and the view."""
+        return Stores(self.config)
 
     def match_ports(self) -> MatchPorts:
         """Open what a match actor works with."""
-        snapshots = SqliteSnapshots(self.folder / "snapshots.db")
-        return MatchPorts(log=self.log(), snapshots=snapshots, predict=self.blocking_predict())
+        stores = self.stores
+        return MatchPorts(
+            log=stores.log(),
+            snapshots=PatientSnapshots(stores.snapshots),
+            predict=self.blocking_predict(),
+            archive=stores.history(at_once=False),
+        )
 
     def match_settings(self) -> MatchSettings:
         """Return how matches are run."""
@@ -121,10 +106,10 @@ class Wiring:
 
     def app_deps(self, app: str, replica: str) -> AppDeps:
         """Make what one replica of a deployment of the app works with."""
-        history = self.history()
+        history = self.stores.history(at_once=False)  # live reads do without
         return AppDeps(
-            log=self.log(),
-            view=MemoryView(self.config.serve.tail_per_partition),
+            log=self.stores.log(),
+            view=self.stores.view(),
             history=history,
             what_ifs=history,
             predict=self.predict(),
@@ -189,6 +174,7 @@ class RayMatchRunner:
             max_restarts=-1,
             max_concurrency=4,
             num_cpus=0.01,
+            scheduling_strategy="SPREAD",  # so that the loss of a node is that of few matches
         )
         self._started[fixture.match_id] = options.remote(
             fixture, self._wiring.match_ports, self._wiring.match_settings()

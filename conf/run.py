@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -26,6 +27,51 @@ _NOISE = re.compile(r" (Config search path:|See https?://).*$")  # what Hydra ad
 _COULD_NOT_OVERRIDE = re.compile(r"Could not override '([^']+)'")
 
 
+class WrongOptions(ValueError):
+    """Options that make no configuration, in one sentence."""
+
+
+def load(overrides: Sequence[str], config_name: str = "config") -> Config:
+    """Compose and check a configuration for a tool that has words of its own beside `key=value`; makes no run folder.
+
+    Raises:
+        WrongOptions: A key, option or value is wrong.
+    """
+    register()
+    before = os.environ.get(_FULL_ERRORS)
+    os.environ[_FULL_ERRORS] = "1"
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(FOLDER)):
+            return _checked(compose(config_name, overrides=list(overrides)))
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        raise WrongOptions(sentence(error)) from error
+    finally:
+        _restore(before)
+
+
+def setting(key: str, value: object) -> str:
+    """Return the override that sets a key to a text, whatever characters that has.
+
+    >>> setting("data.folder", "/tmp/it's [here]")
+    "data.folder='/tmp/it\\\\'s [here]'"
+    """
+    text = str(value).replace("\\'", "\\\\'").replace("'", "\\'")
+    return f"{key}='{text}'"
+
+
+def _checked(composed: DictConfig) -> Config:
+    for unknown in _unknown_keys(composed):  # `+key=1` forces a key in; nobody would read it
+        raise ValueError(_no_such_key(unknown))
+    return cast(Config, OmegaConf.to_object(composed))
+
+
+def _restore(before: str | None) -> None:
+    if before is None:
+        os.environ.pop(_FULL_ERRORS, None)
+    else:
+        os.environ[_FULL_ERRORS] = before
+
+
 class _Task:
     """What Hydra calls. Keeps what main answered or raised, since Hydra would print errors in its own way."""
 
@@ -37,9 +83,7 @@ class _Task:
 
     def __call__(self, composed: DictConfig) -> None:
         try:
-            for unknown in _unknown_keys(composed):  # `+key=1` forces a key in; nobody would read it
-                raise ValueError(_no_such_key(unknown))
-            config = cast(Config, OmegaConf.to_object(composed))
+            config = _checked(composed)
         except (OmegaConfBaseException, ValueError, TypeError) as error:
             self.wrong = sentence(error)
             return
@@ -87,10 +131,7 @@ def _compose_and_call(task: Callable[[DictConfig], None], config_name: str) -> N
     try:
         hydra.main(version_base="1.3", config_path=str(FOLDER), config_name=config_name)(task)()
     finally:
-        if before is None:
-            os.environ.pop(_FULL_ERRORS, None)
-        else:
-            os.environ[_FULL_ERRORS] = before
+        _restore(before)
 
 
 def _refuse(problem: str) -> int:

@@ -15,6 +15,8 @@ from conf.checks import need, need_port, need_positive, need_rate, need_text, ne
 from conf.services import ServicesConfig
 from conf.stores import OPTIONS, FeedConfig, StoreConfig, ViewConfig
 
+_PROXIES = ("EveryNode", "HeadOnly")
+
 
 @dataclass
 class DataConfig:
@@ -122,6 +124,7 @@ class ServeConfig:
     max_queued: int = 1_024  # beyond it: 429
     max_streams: int = 10_000  # per push replica
     predict_timeout_s: float = 2.0
+    proxies: str = "EveryNode"  # or HeadOnly: on which nodes of Ray HTTP is taken
     tail_per_partition: int = 300  # published records held for resuming, 8 KB each; older ones are read from the log
 
     def __post_init__(self) -> None:
@@ -131,6 +134,7 @@ class ServeConfig:
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
+        need(self.proxies in _PROXIES, "serve.proxies", " or ".join(_PROXIES), self.proxies)
         need_positive("serve.target_ongoing", self.target_ongoing)
         need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
         need_positive("serve.predict_timeout_s", self.predict_timeout_s)
@@ -138,14 +142,19 @@ class ServeConfig:
 
 @dataclass
 class RayConfig:
-    """Ray on this machine. More logical CPUs than cores, given in small fractions: else batch work waits for ever."""
+    """Ray on this machine, or one that runs on several already: what follows the address is then its operator's.
 
+    More logical CPUs than cores, given in small fractions: else batch work waits for ever.
+    """
+
+    address: str = "local"  # or host:port of a running head node; matches are spread over its nodes
     num_cpus: int = 16
     object_store_mb: int = 256
     dashboard_port: int = 8265
     metrics_port: int = 8090  # pinned, so that Prometheus finds it
 
     def __post_init__(self) -> None:
+        need_text("ray.address", self.address)
         need_whole("ray.num_cpus", self.num_cpus)
         need_whole("ray.object_store_mb", self.object_store_mb, least=80)  # Ray refuses less than 75 MiB
         need_port("ray.dashboard_port", self.dashboard_port)

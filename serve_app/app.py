@@ -118,6 +118,7 @@ class Api:
             await self.hub.stop()
             await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
             await self._recorder.stop()
+            await asyncio.to_thread(self._deps.view.close)
 
     def problem(self) -> str | None:
         """Say why this process cannot go on and should be replaced, None while it can."""

@@ -221,6 +221,8 @@ class ForecastReader:
         self._tell(Batch(positions=self.tail.positions, updates=tuple(updates), forgotten=self._forget_retired()))
 
     def _read(self, record: LogRecord) -> Published | None:
+        if record.problem is not None:
+            self._reject(record, record.problem)
         if not record.value:
             return None
         try:

@@ -1,17 +1,26 @@
 """Fixtures shared by all tests."""
 
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from actors.domain.errors import SetupError
+from bench.running import local_servers
+from cluster.services.servers import Services
+from tests.servers import announced
+
 # CI draws the same examples each time, so that a change is judged by what it changed; elsewhere new ones are drawn.
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
+
+
+NOT_TESTED = "the real Kafka, Cassandra and Redis were not tested"
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +32,51 @@ def data_root() -> Path:
         if (candidate / "results" / "matches.parquet").is_file():
             return candidate
     pytest.skip("no data.root: put the data under data/ or set TOUCHLINE_DATA")
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Real Kafka, Cassandra and Redis, running; a test that ends one starts it again."""
+    config = local_servers(tmp_path_factory.mktemp("services"))
+    servers = Services(config, lambda _: None)
+    try:
+        servers.up()
+    except SetupError as error:
+        servers.down()
+        pytest.skip(f"{NOT_TESTED}: {error}")
+    try:
+        with announced(config):
+            yield servers
+    finally:
+        servers.down()
+
+
+@pytest.fixture(autouse=True)
+def _real_store(request: pytest.FixtureRequest) -> None:
+    """Start the servers for whatever is marked as needing them."""
+    if request.node.get_closest_marker("real_store"):
+        request.getfixturevalue("services")
+
+
+_left_out: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember which real parts were not tested."""
+    if report.skipped and isinstance(report.longrepr, tuple) and NOT_TESTED in report.longrepr[2]:
+        _left_out.append(report.longrepr[2].removeprefix("Skipped: "))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """CI must not pass on what it did not test."""
+    if _left_out and os.environ.get("CI") == "true":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure() -> None:
+    """Say it behind everything else, in the last line."""
+    if _left_out:
+        sys.stderr.write(f"{len(_left_out)} tests were skipped: {_left_out[0]}\n")
 
 
 def eventually(condition: Callable[[], object], timeout_s: float = 10.0, every_s: float = 0.02) -> None:

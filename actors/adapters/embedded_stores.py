@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from actors.adapters.embedded_records import SqliteRecords, first_blob
 from actors.adapters.sqlite import Database, opened_at_start
 from actors.domain.ports import ChainHeadRow, EventRow, HistoryBatch, MatchSnapshot, PredictionRow
 
@@ -35,9 +36,6 @@ CREATE INDEX events_by_match ON events (match_id, partition, offset);
 CREATE TABLE offsets (
     consumer TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (consumer, partition)
 ) WITHOUT ROWID;
-"""
-_WHAT_IFS = """
-CREATE TABLE what_ifs (replica TEXT NOT NULL, batch INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (replica, batch));
 """
 _HISTORY_PAGE_BYTES = 16384  # a forecast has about 4 KB: several fit a page, none is cut up
 _PREDICTION = "prediction_id, match_id, seq, model_version, feature_snapshot_id, prev_hash, row_hash, forecast"
@@ -90,17 +88,17 @@ class SqliteSnapshots:
         self._database.close()
 
 
-class SqliteHistory:
-    """HistoryWriterPort, History and WhatIfStore in one file, and a second one beside it for the what-ifs.
+class SqliteHistory(SqliteRecords):
+    """HistoryWriterPort and History in one file, and the rest of history in a second one beside it.
 
-    What-ifs come from every serving replica at any time; in a file of their own they never wait for the history writer.
+    What-ifs, models and activity come from serving and training at any time; in a file of their own they never wait for
+    the history writer.
     """
 
     def __init__(self, path: Path) -> None:
         with opened_at_start(path.parent):
             self._database = Database(path, _HISTORY, _VERSION, page_bytes=_HISTORY_PAGE_BYTES)
-            what_ifs = path.with_name(f"{path.stem}-what-ifs{path.suffix}")
-            self._what_ifs = Database(what_ifs, _WHAT_IFS, _VERSION, page_bytes=_HISTORY_PAGE_BYTES)
+        super().__init__(path.with_name(f"{path.stem}-what-ifs{path.suffix}"))
 
     def write(self, batch: HistoryBatch) -> None:
         with self._database.writing("write") as connection:
@@ -139,7 +137,7 @@ class SqliteHistory:
     def feature_snapshot(self, snapshot_id: str) -> bytes | None:
         query = "SELECT inputs FROM feature_snapshots WHERE snapshot_id = ?"
         with self._database.reading("feature_snapshot") as connection:
-            return _first_blob(connection.execute(query, (snapshot_id,)))
+            return first_blob(connection.execute(query, (snapshot_id,)))
 
     def heads(self, match_id: str) -> list[ChainHeadRow]:
         query = "SELECT seq, count, row_hash FROM heads WHERE match_id = ? ORDER BY seq"
@@ -158,20 +156,29 @@ class SqliteHistory:
         with self._database.reading("matches") as connection:
             return [match_id for (match_id,) in connection.execute(query).fetchall()]
 
-    def write_what_ifs(self, replica: str, batch: int, payload: bytes) -> None:
-        with self._what_ifs.writing("write_what_ifs") as connection:
-            connection.execute(
-                "INSERT INTO what_ifs VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (replica, batch, payload)
-            )
+    def events(self, match_id: str, partition: int, after_offset: int, limit: int) -> list[EventRow]:
+        query = """
+            SELECT offset, value FROM events WHERE match_id = ? AND partition = ? AND offset > ? ORDER BY offset LIMIT ?
+        """
+        with self._database.reading("events") as connection:
+            rows = connection.execute(query, (match_id, partition, after_offset, limit)).fetchall()
+        return [EventRow(match_id=match_id, partition=partition, offset=offset, value=value) for offset, value in rows]
 
-    def what_ifs(self, replica: str, batch: int) -> bytes | None:
-        query = "SELECT payload FROM what_ifs WHERE replica = ? AND batch = ?"
-        with self._what_ifs.reading("what_ifs") as connection:
-            return _first_blob(connection.execute(query, (replica, batch)))
+    def event_places(self) -> list[tuple[str, int]]:
+        # One index seek per place, as for matches.
+        query = """
+            SELECT match_id, partition FROM events WHERE (match_id, partition) > (?, ?)
+            ORDER BY match_id, partition LIMIT 1
+        """
+        places: list[tuple[str, int]] = []
+        with self._database.reading("event_places") as connection:
+            while row := connection.execute(query, places[-1] if places else ("", -1)).fetchone():
+                places.append(row)
+        return places
 
     def close(self) -> None:
         self._database.close()
-        self._what_ifs.close()
+        super().close()
 
 
 def _insert_predictions(connection: sqlite3.Connection, rows: Sequence[PredictionRow]) -> None:
@@ -219,8 +226,3 @@ def _prediction(row: tuple[Any, ...]) -> PredictionRow:
         row_hash=row_hash,
         forecast=forecast,
     )
-
-
-def _first_blob(rows: sqlite3.Cursor) -> bytes | None:
-    row: tuple[bytes] | None = rows.fetchone()
-    return None if row is None else row[0]

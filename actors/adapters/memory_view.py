@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 
+from actors.adapters.shared_view import Held, Kept
 from actors.domain.ports import ViewEntry
 
 
@@ -11,15 +12,17 @@ class _Tail:
 
     def __init__(self, size: int, floor: int) -> None:
         self._entries: deque[ViewEntry] = deque()
-        self._size, self._floor, self._newest = size, floor, floor
+        self._size, self._floor, self.newest = size, floor, floor
+        self._sound_from, self._taken = -1, 0
 
     def add(self, entry: ViewEntry) -> None:
-        if entry.offset <= self._newest:  # not in the log's order: nobody may have been shown it, so vouch for nothing
+        if entry.offset <= self.newest:  # not in the log's order: nobody may have been shown it, so vouch for nothing
             self._entries.clear()
-            self._floor = self._newest
+            self._floor = self._sound_from = self.newest
             return
         self._entries.append(entry)
-        self._newest = entry.offset
+        self.newest = entry.offset
+        self._taken += 1
         if len(self._entries) > self._size:
             self._floor = self._entries.popleft().offset
 
@@ -32,6 +35,15 @@ class _Tail:
                 break
             newer.append(entry)
         return newer[::-1]
+
+    def kept(self) -> Kept:
+        return Kept(
+            floor=self._floor,
+            newest=self.newest,
+            sound_from=self._sound_from,
+            taken=self._taken,
+            entries=tuple(self._entries),
+        )
 
 
 class MemoryView:
@@ -75,3 +87,22 @@ class MemoryView:
         with self._lock:
             self._latest.pop(match_id, None)
             self._epochs.pop(match_id, None)
+
+    def held(self) -> list[Held]:
+        """Return what is known of every match."""
+        with self._lock:
+            return [Held(entry=entry, fence=self._epochs[match_id]) for match_id, entry in self._latest.items()]
+
+    def ends(self) -> dict[int, int]:
+        """Return {partition: offset of the newest entry that its tail got}."""
+        with self._lock:
+            return {partition: tail.newest for partition, tail in self._tails.items()}
+
+    def kept(self, partition: int) -> Kept | None:
+        """Return all that is kept of a partition, None if nothing ever came."""
+        with self._lock:
+            tail = self._tails.get(partition)
+            return None if tail is None else tail.kept()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go."""

@@ -5,9 +5,10 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from actors.domain.errors import SetupError, StoreError, StoreUnavailable
 
@@ -23,15 +24,22 @@ class Database:
     """A SQLite file with a fixed schema. Every instance has one connection; open one per process."""
 
     def __init__(
-        self, path: Path, schema: str, version: int, page_bytes: int = PAGE_BYTES, cache_kib: int = CACHE_KIB
+        self,
+        path: Path,
+        schema: str,
+        version: int,
+        page_bytes: int = PAGE_BYTES,
+        cache_kib: int = CACHE_KIB,
+        upgrades: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         """Open the file, creating it whole or not at all.
 
         Args:
             schema: Statements that make the tables, run once when the file is created.
-            version: Kept in the file; another one is refused with SetupError.
+            version: Kept in the file; another one is refused with SetupError, unless upgrades lead from it to this one.
             page_bytes: Page size of a new file; pages above the usual row keep rows in one piece.
             cache_kib: Page cache of this connection.
+            upgrades: By version, statements that make a file of that version one of the next, whole or not at all.
         Raises:
             SetupError: The file has another version, or its file system cannot share a write-ahead log.
             StoreUnavailable, StoreError: It cannot be opened; it is damaged.
@@ -43,7 +51,7 @@ class Database:
             if not os.access(path, os.R_OK | os.W_OK):  # SQLite would open it for reading only, and say so much later
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
             self._connection: sqlite3.Connection | None = _connect(path, cache_kib)
-            found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            found = _upgraded(self._connection, version, upgrades)
         if found != version:
             self.close()
             raise SetupError(f"{path} has format {found}, this version of Touchline reads format {version}")
@@ -135,6 +143,27 @@ def _create(path: Path, schema: str, version: int, page_bytes: int) -> None:
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _upgraded(connection: sqlite3.Connection, version: int, upgrades: Mapping[int, str]) -> int:
+    """Bring the file to `version` as far as upgrades lead there; return the version it has then."""
+    while (found := _version(connection)) != version and found in upgrades:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) == found:  # else another process was faster
+                for statement in upgrades[found].split(";"):  # not executescript: it would end the transaction
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {found + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return found
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,7 @@ from actors.domain.fixtures import Believed, Fixture, Team
 from actors.domain.summary import Summary
 
 STATE_SCHEMA = 1  # a snapshot of another schema is not read: the match is folded again from the log
-
+_CHECKSUM_BYTES = 4
 
 Numbers = tuple[tuple[int, int], ...]  # runs of numbers, first and last included, in order
 
@@ -106,8 +107,9 @@ def new_match(fixture: Fixture) -> MatchState:
 
 
 def encode_state(state: MatchState) -> bytes:
-    """Encode a state for a snapshot."""
-    return msgspec.msgpack.encode(state, enc_hook=_encode_hook)
+    """Encode a state for a snapshot: a checksum, since `state_hash` leaves out what no feed says, and the state."""
+    encoded = msgspec.msgpack.encode(state, enc_hook=_encode_hook)
+    return crc32(encoded).to_bytes(_CHECKSUM_BYTES, "big") + encoded
 
 
 def decode_state(match_id: str, value: bytes) -> MatchState:
@@ -116,8 +118,11 @@ def decode_state(match_id: str, value: bytes) -> MatchState:
     Raises:
         SnapshotUnreadable: It is damaged, of another match, or of another schema.
     """
+    checksum, encoded = value[:_CHECKSUM_BYTES], value[_CHECKSUM_BYTES:]
+    if int.from_bytes(checksum, "big") != crc32(encoded):
+        raise SnapshotUnreadable(match_id, "its checksum is not that of its content")
     try:
-        state = msgspec.msgpack.decode(value, type=MatchState, dec_hook=_decode_hook)
+        state = msgspec.msgpack.decode(encoded, type=MatchState, dec_hook=_decode_hook)
     except (msgspec.DecodeError, ValueError) as error:
         raise SnapshotUnreadable(match_id, str(error)) from error
     if state.schema != STATE_SCHEMA or state.match_id != match_id:

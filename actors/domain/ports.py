@@ -1,7 +1,7 @@
 """The seams: what the log, the stores and the view promise, whoever keeps the promise."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ class LogRecord(Struct, frozen=True, kw_only=True):
     key: str | None
     value: bytes | None
     appended_at: datetime
+    problem: str | None = None  # why what was appended cannot be had any more; key and value are then None
 
 
 class EventLog(Protocol):
@@ -35,7 +36,8 @@ class EventLog(Protocol):
     def append(self, topic: str, partition: int, records: Sequence[NewRecord]) -> list[int]:
         """Append in order; return one offset per record. Durable on return.
 
-        Raises StoreUnavailable if the outcome is unknown; appending again may store the records twice.
+        Raises StoreUnavailable if the outcome is unknown: none of the records, all, or the first of them may be stored,
+        and appending again may store them twice.
         """
         ...
 
@@ -122,7 +124,11 @@ class HistoryWriterPort(Protocol):
     """The writing side of history."""
 
     def write(self, batch: HistoryBatch) -> None:
-        """Durable on return, idempotent by key; the first row of a key stays. Raises StoreUnavailable."""
+        """Durable on return, idempotent by key; the first row of a key stays. Raises StoreUnavailable.
+
+        While it is under way, or if it fails, some of its rows may be there and others not; but a match's predictions
+        appear in order of seq, its events in order of offset, each behind its inputs and before its chain head.
+        """
         ...
 
     def offsets(self, consumer: str) -> dict[int, int]:
@@ -153,6 +159,27 @@ class History(Protocol):
         """Return the ids of all matches that have predictions, sorted."""
         ...
 
+    def events(self, match_id: str, partition: int, after_offset: int, limit: int) -> list[EventRow]:
+        """Return feed records of a match in one partition, offset > `after_offset`, by offset, at most `limit`.
+
+        For a match that must be folded again when the feed is past its retention. May itself forget after 30 days.
+        """
+        ...
+
+
+class Archive(History, Protocol):
+    """History as a match reads it where retention was faster: with how far it has been written."""
+
+    def offsets(self, consumer: str) -> dict[int, int]: ...
+
+
+class EventPlaces(Protocol):
+    """Where the feed records are that history keeps: for backups, which take all of them."""
+
+    def event_places(self) -> list[tuple[str, int]]:
+        """Return (match id, partition) of all feed records, sorted. May walk through all of history."""
+        ...
+
 
 class WhatIfStore(Protocol):
     """Audit of what-ifs: one row per batch of at most 1,000."""
@@ -160,6 +187,56 @@ class WhatIfStore(Protocol):
     def write_what_ifs(self, replica: str, batch: int, payload: bytes) -> None: ...
 
     def what_ifs(self, replica: str, batch: int) -> bytes | None: ...
+
+
+class ModelRow(Struct, frozen=True, kw_only=True):
+    """One model version as it was registered: its manifest (JSON) and its weights (safetensors)."""
+
+    version: str
+    manifest: bytes
+    weights: bytes
+
+
+class ModelStore(Protocol):
+    """Every model version that was ever registered. A version never changes: the first one of its name stays."""
+
+    def write_model(self, version: str, manifest: bytes, weights: bytes) -> None:
+        """Durable on return, and whole or not there at all. Raises StoreUnavailable."""
+        ...
+
+    def model(self, version: str) -> ModelRow | None: ...
+
+    def model_versions(self) -> list[str]:
+        """Return all versions, sorted."""
+        ...
+
+
+class ActivityRow(Struct, frozen=True, kw_only=True):
+    """How often one client asked for one thing in one minute, by the count of one serving replica."""
+
+    tenant: str
+    at: datetime  # aware UTC, a whole minute
+    key_id: str
+    route: str
+    status: int  # HTTP
+    replica: str  # who counted: each replica sees a part of a client's requests
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.at.utcoffset() != timedelta(0) or self.at.second or self.at.microsecond:
+            raise ValueError(f"activity is counted by whole UTC minutes, was {self.at.isoformat()}")
+
+
+class ActivityStore(Protocol):
+    """Who asked for what. Kept for 30 days at the least, then it may be gone."""
+
+    def write_activity(self, rows: Sequence[ActivityRow]) -> None:
+        """Durable on return; a row that is written again replaces its count. Raises StoreUnavailable."""
+        ...
+
+    def activity(self, tenant: str, day: date) -> list[ActivityRow]:
+        """Return a tenant's rows of one UTC day, by minute, key, route, status and replica."""
+        ...
 
 
 class ViewEntry(Struct, frozen=True, kw_only=True):
@@ -195,3 +272,5 @@ class LiveView(Protocol):
     def forget(self, match_id: str) -> None:
         """Drop a match and its bounds; what its partition's tail holds stays there for those who resume."""
         ...
+
+    def close(self) -> None: ...

@@ -81,6 +81,27 @@ class Retire(Struct, frozen=True, kw_only=True):
 Action = Grant | Start | Stop | Retire
 
 
+def counted(fixtures: Mapping[str, Fixture], told: Fixture) -> Fixture:
+    """Return a fixture as its newest record counts, given what the records before it said.
+
+    A lease is the first that the log has: two supervisors may run for a while, since a node that is cut off does not
+    know it, and both may grant. Whoever reads the topic applies this rule, so no lock service is needed. A lease stays
+    when the match is announced again, by whoever knows nothing of it; a partition of its own is nobody else's.
+    """
+    before = fixtures.get(told.match_id)
+    if before is not None and before.status != "retired" and before.lease is not None:
+        return replace(told, lease=before.lease)
+    return replace(told, lease=None) if _is_taken(fixtures, told) else told
+
+
+def _is_taken(fixtures: Mapping[str, Fixture], told: Fixture) -> bool:
+    lease = told.lease
+    if lease is None or lease.shared or told.status == "retired":
+        return False
+    others = (f for f in fixtures.values() if f.match_id != told.match_id and f.status != "retired")
+    return any(other.lease is not None and other.lease.partition == lease.partition for other in others)
+
+
 def reconcile(
     fixtures: Mapping[str, Fixture],
     seen: Mapping[str, Seen],

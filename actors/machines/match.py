@@ -51,6 +51,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     offset: int
     key: str | None
     value: bytes | None
+    problem: str | None = None  # the log has lost what was appended here
 
 
 class Reforecast(Struct, frozen=True, kw_only=True):
@@ -80,6 +81,8 @@ def step_decoded(state: MatchState, entry: Entry) -> tuple[MatchState, FeedRecor
     if entry.offset <= state.offset:
         return state, None, ()
     try:
+        if entry.problem is not None:
+            raise RecordRejected("damaged", entry.problem)
         if entry.key != state.match_id:
             raise RecordRejected("wrong_partition", f"key {entry.key!r} on the partition of {state.match_id!r}")
         record = decode_record(entry.key, entry.value)

@@ -14,8 +14,7 @@ from rich.console import Console
 from actors.domain.errors import ForecastingError, SetupError
 from cluster.services.server import ServerFailed
 from cluster.services.servers import Services
-from conf.run import EXIT_SETUP, run
-from conf.schema import Config
+from conf.run import EXIT_SETUP, WrongOptions, load
 
 console = Console(highlight=False, soft_wrap=True)
 _LINES = 50
@@ -26,11 +25,12 @@ def main(argv: Sequence[str]) -> int:
     words, overrides = [w for w in argv if "=" not in w], [w for w in argv if "=" in w]
     try:
         act = _command(words)
-    except SetupError as error:
+        return act(Services(load(overrides).services, console.print))
+    except ServerFailed as failed:
+        print(failed, *(f"  {line}" for line in failed.tail), sep="\n", file=sys.stderr)
+    except (ForecastingError, WrongOptions) as error:
         print(error, file=sys.stderr)
-        return EXIT_SETUP
-    sys.argv = ["services", *overrides]
-    return run(partial(_told, act), expected=(ForecastingError,))
+    return EXIT_SETUP
 
 
 def _command(words: list[str]) -> Callable[[Services], int]:
@@ -46,17 +46,6 @@ def _command(words: list[str]) -> Callable[[Services], int]:
         case ["wipe"]:
             return _wipe
     raise SetupError(f"expected up, down, status, logs NAME or wipe, was {' '.join(words) or 'nothing'}")
-
-
-def _told(act: Callable[[Services], int], config: Config) -> int:
-    """Do it; where a server failed, show what its log said last."""
-    try:
-        return act(Services(config.services, console.print))
-    except ServerFailed as failed:
-        print(failed, file=sys.stderr)
-        for line in failed.tail:
-            print(f"  {line}", file=sys.stderr)
-        return EXIT_SETUP
 
 
 def _up(services: Services) -> int:

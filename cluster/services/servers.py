@@ -32,7 +32,7 @@ class Services:
     """Kafka, Cassandra and Redis in one folder."""
 
     def __init__(self, config: ServicesConfig, say: Callable[[str], None]) -> None:
-        self._config, self._say = config, say
+        self.config, self._say = config, say
         self._folder = Path(config.folder).resolve()
         self.servers: tuple[Server, ...] = (Kafka(config), Cassandra(config), Redis(config))
 
@@ -51,7 +51,7 @@ class Services:
             ServerFailed: A server did not start; those that did go on.
         """
         need_java()
-        need_jars(Path(self._config.jars).resolve(), self._say)
+        need_jars(Path(self.config.jars).resolve(), self._say)
         self._need_ports()
         self._need_folder()
         with ThreadPoolExecutor(len(self.servers)) as pool:
@@ -63,7 +63,7 @@ class Services:
         """End them in order: the log first, so that nothing more comes in, then the stores, then the view."""
         for server in self.servers:
             began = time.monotonic()
-            ran = server.stop(self._config.stop_timeout_s)
+            ran = server.stop(self.config.stop_timeout_s)
             self._say(f"{server.name:<10} {f'ended in {time.monotonic() - began:.1f} s' if ran else 'did not run'}")
 
     def status(self) -> list[State]:
@@ -86,7 +86,7 @@ class Services:
 
     def _start(self, server: Server) -> None:
         began = time.monotonic()
-        version = server.start(self._config.start_timeout_s)
+        version = server.start(self.config.start_timeout_s)
         took = f"ready after {time.monotonic() - began:.1f} s"
         self._say(f"{server.name:<10} {version:<8} {server.host}:{server.port}, {took}")
 
@@ -103,9 +103,9 @@ class Services:
     def _need_ports(self) -> None:
         """Look that nobody else has the ports of those that are to be started."""
         stopped = {server.name for server in self.servers if server.process() is None}
-        for key, port in self._config.ports().items():
+        for key, port in self.config.ports().items():
             if key.split(".")[1] in stopped:
-                need_port(self._config.host, port, key)
+                need_port(self.config.host, port, key)
 
     def _need_folder(self) -> None:
         try:

@@ -22,13 +22,12 @@ from actors.adapters.feed_writer import FeedWriter, Playing
 from actors.domain.fixtures import Fixture
 from actors.domain.forecast import Forecast
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
-from actors.domain.published import read_all
 from actors.machines.replay import NO_NOISE, rename, schedule
-from actors.ownership import published_of
 from actors.supervisor import FixtureBook
 from bench.running import System
 from cluster.feeds import DEMO, demo_files
 from cluster.replay import announce, wait_for_leases
+from tests.cluster.logs import counted, fixtures_of
 from tests.cluster.readers import Reader, SseReader, WsReader
 from tests.conftest import eventually
 
@@ -68,16 +67,11 @@ class Evening:
     @property
     def fixtures(self) -> dict[str, Fixture]:
         """Fixtures by the id of the match that was recorded."""
-        book = FixtureBook(self.log)
-        book.refresh()
-        return {fixture.match_id.rpartition(".")[0]: fixture for fixture in book.fixtures.values()}
+        return {fixture.match_id.rpartition(".")[0]: fixture for fixture in fixtures_of(self.log)}
 
     def counted(self, fixture: Fixture) -> list[Forecast]:
         """Return a match's forecasts by the readers' rule, in order."""
-        assert fixture.lease is not None
-        records = self.log.read(FORECASTS, {fixture.lease.partition: fixture.lease.forecasts_from}, 10**6, 0.0)
-        _, counted = read_all(published_of(records, fixture.match_id))
-        return [record for record in counted if isinstance(record, Forecast)]
+        return counted(self.log, fixture)
 
     @cached_property
     def published(self) -> dict[str, list[tuple[int, datetime]]]:

@@ -5,6 +5,8 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+from actors.adapters.kafka_log import KafkaLog
+from actors.domain.errors import StoreUnavailable
 from actors.domain.ports import (
     ChainHeadRow,
     EventLog,
@@ -14,6 +16,7 @@ from actors.domain.ports import (
     NewRecord,
     PredictionRow,
 )
+from tests.contract import real_kafka
 from tests.contract.twins import TOPIC, open_history, open_log, open_snapshots
 
 BATCH = 3
@@ -136,3 +139,17 @@ def write_history(twin: str, place: str, match_id: str, count: int) -> None:
         history.write(a_batch(match_id, first_seq, BATCH))
         history.write_what_ifs(match_id, first_seq, b"what if")
     history.close()
+
+
+def append_stubbornly(namespace: str, acknowledged: str, topics: dict[str, int]) -> None:
+    """Append numbers to Kafka for ever, each again until it is acknowledged; note where each one is."""
+    log = KafkaLog(real_kafka.configured(namespace), topics)
+    notes = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    number = 0
+    while True:
+        try:
+            [offset] = log.append(TOPIC, 0, [NewRecord(key="m", value=str(number).encode())])
+        except StoreUnavailable:
+            continue
+        os.write(notes, f"{offset} {number}\n".encode())
+        number += 1

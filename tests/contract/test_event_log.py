@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.domain.errors import OffsetOutOfRange, SetupError
 from actors.domain.ports import EventLog, LogRecord, NewRecord
 from tests.conftest import eventually
 from tests.contract import children
-from tests.contract.twins import LOGS, PARTITIONS, TOPIC, expire, finish, open_log, spawned
+from tests.contract.twins import ATOMIC, LOGS, PARTITIONS, TOPIC, expire, finish, open_log, spawned
 
 Opener = Callable[[], EventLog]
 
@@ -174,13 +174,13 @@ READS = st.tuples(st.just("read"), st.sets(st.integers(0, 2), min_size=1), st.in
 REOPENS = st.tuples(st.just("reopen"))
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("twin", LOGS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(APPENDS, READS, REOPENS), max_size=20))
 def test_the_log_is_a_list_per_partition(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+    twin: str, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:
-    for twin in LOGS:
-        follow_the_model(twin, str(tmp_path_factory.mktemp("model")), steps)
+    follow_the_model(twin, str(tmp_path_factory.mktemp("model")), steps)
 
 
 def follow_the_model(twin: str, place: str, steps: list[tuple[Any, ...]]) -> None:
@@ -195,7 +195,8 @@ def follow_the_model(twin: str, place: str, steps: list[tuple[Any, ...]]) -> Non
                 model[partition] += [(offset, *pair) for offset, pair in zip(offsets, pairs, strict=True)]
             case ("read", partitions, limit):
                 found = log.read(TOPIC, {p: positions[p] for p in partitions}, limit, wait_s=0)
-                assert len(found) == min(limit, sum(len(model[p]) - len(seen[p]) for p in partitions))
+                waits = sum(len(model[p]) - len(seen[p]) for p in partitions)
+                assert min(1, waits) <= len(found) <= min(limit, waits)
                 for record in found:
                     seen[record.partition].append((record.offset, record.key, record.value))
                     positions[record.partition] = record.offset + 1
@@ -208,12 +209,14 @@ def follow_the_model(twin: str, place: str, steps: list[tuple[Any, ...]]) -> Non
 
 class TestFairness:
     def test_a_busy_partition_does_not_starve_the_others(self, log: EventLog) -> None:
+        """More comes for the busy one than is read of it; a server may hand over what it fetched of it at first."""
         log.append(TOPIC, 0, records(*[b"busy"] * 500))
         for quiet in (1, 2, 5):
             log.append(TOPIC, quiet, records(b"quiet"))
         positions = dict.fromkeys(range(6), 0)
         met: set[int] = set()
-        for _ in range(10):
+        for _ in range(200):
+            log.append(TOPIC, 0, records(*[b"busy"] * 5))
             for record in log.read(TOPIC, positions, 4, wait_s=5.0):
                 positions[record.partition] = record.offset + 1
                 met.add(record.partition)
@@ -221,24 +224,26 @@ class TestFairness:
 
     def test_more_busy_partitions_than_records_asked_for_all_move(self, log: EventLog) -> None:
         for partition in range(6):
-            log.append(TOPIC, partition, records(*[b"busy"] * 50))
-        positions = dict.fromkeys(range(6), 0)
-        for _ in range(30):
+            log.append(TOPIC, partition, records(*[b"busy"] * 30))
+        positions, reads = dict.fromkeys(range(6), 0), 0
+        while min(positions.values()) == 0 and reads < 6 * 30:
+            reads += 1
             for record in log.read(TOPIC, positions, 1, wait_s=5.0):
                 positions[record.partition] = record.offset + 1
-        assert sum(positions.values()) == 30
+        assert sum(positions.values()) == reads
         assert min(positions.values()) > 0
 
-    def test_no_read_returns_more_than_asked_for(self, log: EventLog) -> None:
+    def test_no_read_returns_more_than_asked_for_and_reading_on_brings_the_rest(self, log: EventLog) -> None:
         for partition in range(3):
             log.append(TOPIC, partition, records(*[b"x"] * 7))
-        assert [len(log.read(TOPIC, dict.fromkeys(range(3), 0), limit, wait_s=5.0)) for limit in (1, 2, 4, 20, 50)] == [
-            1,
-            2,
-            4,
-            20,
-            21,
-        ]
+        for limit in (1, 2, 4, 20, 50):
+            positions, reads = dict.fromkeys(range(3), 0), list[int]()
+            while found := log.read(TOPIC, positions, limit, wait_s=0):
+                reads.append(len(found))
+                for record in found:
+                    assert record.offset == positions[record.partition]
+                    positions[record.partition] += 1
+            assert max(reads) <= limit and sum(reads) == 21
 
 
 class TestWaiting:
@@ -343,7 +348,7 @@ class TestProcesses:
         assert {int(offset): value for offset, value in acknowledged.items()}.items() <= found.items()
         for killed in range(4):
             kept = [value for _, value in sorted(found.items()) if value.startswith(f"w{killed}:")]
-            batches = len(kept) // children.BATCH
-            expected = [f"w{killed}:{number}:{part}" for number in range(batches) for part in range(children.BATCH)]
-            assert kept == expected, "whole batches in order, the last one included"
+            expected = [f"w{killed}:{number}:{part}" for number in range(len(kept)) for part in range(children.BATCH)]
+            assert kept == expected[: len(kept)], "every record once and in order"
+            assert twin not in ATOMIC or len(kept) % children.BATCH == 0, "whole batches, the last one included"
         assert log.append(TOPIC, 0, records(b"after")) == [max(found) + 1]

@@ -1,20 +1,26 @@
 """What every live view promises (actors/domain/ports.py)."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.domain.ports import LiveView, ViewEntry
+from tests.conftest import eventually
 from tests.contract.twins import VIEWS, open_view
 
 SIZE = 4
 
 
 @pytest.fixture(params=VIEWS)
-def view(request: pytest.FixtureRequest) -> LiveView:
-    return open_view(str(request.param), SIZE)
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveView]:
+    with closing(open_view(str(request.param), str(tmp_path), SIZE)) as view:
+        yield view
 
 
 def an_entry(offset: int, seq: int, epoch: int = 1, match_id: str = "wyscout:1", partition: int = 0) -> ViewEntry:
@@ -92,7 +98,7 @@ def test_the_tail_does_not_vouch_for_what_was_evicted(view: LiveView) -> None:
     entries = [an_entry(offset, seq=offset) for offset in range(SIZE + 2)]
     for entry in entries:
         view.put(entry)
-    assert view.tail(0, 0) is None
+    eventually(lambda: view.tail(0, 0) is None)  # a view in two layers may still have had what one layer evicted
     assert view.tail(0, 1) == entries[2:]
 
 
@@ -111,9 +117,14 @@ PUTS = st.tuples(st.sampled_from(["a:1", "b:2"]), st.integers(0, 3), st.integers
 
 
 @pytest.mark.parametrize("twin", VIEWS)
+@settings(max_examples=60, deadline=None)
 @given(puts=st.lists(PUTS, max_size=25))
 def test_a_view_fed_in_log_order_never_hides_a_missing_entry(twin: str, puts: list[tuple[str, int, int, int]]) -> None:
-    view = open_view(twin, SIZE)
+    with closing(open_view(twin, uuid4().hex, SIZE)) as view:
+        feed_and_compare(view, puts)
+
+
+def feed_and_compare(view: LiveView, puts: list[tuple[str, int, int, int]]) -> None:
     taken: list[ViewEntry] = []
     bounds: dict[str, tuple[int, int]] = {}
     for offset, (match_id, epoch, seq, partition) in enumerate(puts):

@@ -1,33 +1,51 @@
 """How the contract tests open each twin. A new twin joins with its name in the tuple and a case in the function.
 
-Names and places are plain strings: processes that a test spawns open the same twin again from them. Twins that need a
-server join as `pytest.param("kafka", marks=pytest.mark.real_store)`.
+Names and places are plain strings: processes that a test spawns open the same twin again from them. A place is a
+folder; twins that need a server keep apart what belongs to different places.
 """
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
 from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory, SqliteSnapshots
 from actors.adapters.memory_view import MemoryView
-from actors.domain.ports import EventLog, History, HistoryWriterPort, LiveView, SnapshotStore, WhatIfStore
+from actors.domain.ports import (
+    ActivityStore,
+    EventLog,
+    History,
+    HistoryWriterPort,
+    LiveView,
+    ModelStore,
+    SnapshotStore,
+    WhatIfStore,
+)
+from tests.contract import real_cassandra, real_kafka, real_redis
 
-LOGS = ("sqlite",)
-SNAPSHOT_STORES = ("sqlite",)
-HISTORIES = ("sqlite",)
-VIEWS = ("memory",)
+LOGS = ("sqlite", pytest.param("kafka", marks=pytest.mark.real_store))
+SNAPSHOT_STORES = ("sqlite", pytest.param("cassandra", marks=pytest.mark.real_store))
+HISTORIES = ("sqlite", pytest.param("cassandra", marks=pytest.mark.real_store))
+VIEWS = (
+    "memory",
+    pytest.param("redis", marks=pytest.mark.real_store),
+    pytest.param("layered", marks=pytest.mark.real_store),
+)
+ATOMIC = ("sqlite",)  # these write all rows of one call or none; a server's rows come one by one
 
 TOPIC = "feed.v1"
 PARTITIONS = {TOPIC: 6, "fixtures.v1": 1}
 SPAWN = multiprocessing.get_context("spawn")
 
 
-class AnyHistory(HistoryWriterPort, History, WhatIfStore, Protocol):
-    """The three sides of history in one object, as the tests use it."""
+class AnyHistory(HistoryWriterPort, History, WhatIfStore, ModelStore, ActivityStore, Protocol):
+    """All sides of history in one object, as the tests use it."""
 
     def close(self) -> None: ...
 
@@ -36,6 +54,8 @@ def open_log(twin: str, place: str, partitions: Mapping[str, int] = PARTITIONS) 
     match twin:
         case "sqlite":
             return SqliteLog(Path(place) / "log", partitions)
+        case "kafka":
+            return real_kafka.open_log(_short(place), partitions)
     raise ValueError(twin)
 
 
@@ -46,6 +66,8 @@ def expire(twin: str, place: str, topic: str, partition: int, before_offset: int
             log = SqliteLog(Path(place) / "log", PARTITIONS)
             log.prune(topic, partition, before_offset)
             log.close()
+        case "kafka":
+            real_kafka.expire(_short(place), topic, partition, before_offset)
         case _:
             raise ValueError(twin)
 
@@ -54,6 +76,8 @@ def open_snapshots(twin: str, place: str) -> SnapshotStore:
     match twin:
         case "sqlite":
             return SqliteSnapshots(Path(place) / "snapshots.db")
+        case "cassandra":
+            return real_cassandra.open_snapshots(_short(place))
     raise ValueError(twin)
 
 
@@ -61,14 +85,25 @@ def open_history(twin: str, place: str) -> AnyHistory:
     match twin:
         case "sqlite":
             return SqliteHistory(Path(place) / "history.db")
+        case "cassandra":
+            return real_cassandra.open_history(_short(place))
     raise ValueError(twin)
 
 
-def open_view(twin: str, tail_per_partition: int) -> LiveView:
+def open_view(twin: str, place: str, tail_per_partition: int) -> LiveView:
     match twin:
         case "memory":
             return MemoryView(tail_per_partition)
+        case "redis":
+            return real_redis.open_view(_short(place), tail_per_partition)
+        case "layered":
+            return real_redis.open_layered_view(_short(place), tail_per_partition)
     raise ValueError(twin)
+
+
+def _short(place: str) -> str:
+    """Return a name for a place that every server takes: letters and digits."""
+    return "t" + sha256(place.encode()).hexdigest()[:12]
 
 
 @contextmanager

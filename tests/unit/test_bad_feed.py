@@ -427,6 +427,16 @@ def test_what_is_of_another_match_is_refused_and_says_nothing_of_this_one(
     assert after.sequences == state.sequences
 
 
+def test_a_record_that_the_log_has_lost_is_a_dead_letter_and_a_gap_until_a_snapshot() -> None:
+    state = played(before())
+    lost = Entry(offset=state.offset + 1, key=None, value=None, problem="its checksum does not match")
+    after, effects = step(state, lost)
+    assert [e.reason for e in effects if isinstance(e, DeadLetter)] == ["damaged"]
+    assert any(isinstance(effect, Reforecast) for effect in effects), "readers are told"
+    assert feed_status(after)[0] == "GAP"
+    _goes_on(played([a_record(500, a_pass(), minute(30))], after))
+
+
 def test_a_record_of_another_match_that_got_past_the_key_is_refused() -> None:
     _, effects = play([encode_record(a_record(1, goal(), AT, match_id="p:2"))])
     assert isinstance(effects[0][0], DeadLetter) and effects[0][0].reason == "wrong_key"

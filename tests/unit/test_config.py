@@ -11,11 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from conf.run import EXIT_SETUP, FOLDER, run
-from conf.schema import Config, register
+from conf.run import EXIT_SETUP, FOLDER, WrongOptions, load, run
+from conf.schema import Config
 from conf.stores import EmbeddedStoreConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,25 +60,17 @@ def command_line(
     return start
 
 
-def composed(*overrides: str) -> Config:
-    register()
-    with initialize_config_dir(version_base="1.3", config_dir=str(FOLDER)):
-        config = OmegaConf.to_object(compose("config", overrides=list(overrides)))
-    assert isinstance(config, Config)
-    return config
-
-
 def test_groups_are_those_of_the_design() -> None:
     assert set(GROUPS) >= {"feed", "store", "model", "serve", "experiment", "profile"}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: str(value))
 def test_every_option_of_every_group_composes_into_a_valid_configuration(group: str, option: str) -> None:
-    composed(f"{group}={option}")
+    load([f"{group}={option}"])
 
 
 def test_the_defaults_are_the_embedded_profile_with_the_demo_at_ten_times_real_speed() -> None:
-    config = composed()
+    config = load([])
     assert (config.profile, config.store) == ("embedded", EmbeddedStoreConfig(folder="data"))
     assert (config.replay.speed, config.replay.matches, config.replay.loop) == (10.0, [], True)
     assert (config.replay.seed, config.replay.simulated_odds) == (None, False)
@@ -89,12 +79,12 @@ def test_the_defaults_are_the_embedded_profile_with_the_demo_at_ten_times_real_s
 
 
 def test_below_main_there_are_only_dataclasses() -> None:
-    config = composed()
+    config = load([])
     assert all(is_dataclass(getattr(config, field.name)) for field in fields(config) if field.name != "profile")
 
 
 def test_the_store_follows_the_data_folder() -> None:
-    assert composed("data.folder=elsewhere").store.folder == "elsewhere"
+    assert load(["data.folder=elsewhere"]).store.folder == "elsewhere"
 
 
 def test_overrides_reach_the_program_and_its_answer_is_the_exit_code(command_line: Run) -> None:
@@ -164,6 +154,13 @@ def test_a_mistake_is_one_sentence_naming_the_key_in_full(command_line: Run, ove
 @pytest.mark.parametrize(("override", "problem"), WRONG_ON_THE_CLUSTER.items(), ids=WRONG_ON_THE_CLUSTER)
 def test_a_mistake_about_a_server_is_one_too(command_line: Run, override: str, problem: str) -> None:
     assert command_line("profile=cluster", override) == (EXIT_SETUP, f"{problem}\n", None)
+
+
+@pytest.mark.parametrize(("override", "problem"), WRONG.items(), ids=WRONG)
+def test_a_tool_that_loads_a_configuration_is_told_the_same_sentence(override: str, problem: str) -> None:
+    with pytest.raises(WrongOptions) as refused:
+        load([override])
+    assert str(refused.value) == problem
 
 
 def test_every_section_has_a_mistake_above() -> None:
@@ -242,5 +239,5 @@ def test_yaml_and_schema_agree_on_every_file() -> None:
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
 def test_every_model_option_names_a_model_that_ships_with_the_repository(option: str) -> None:
-    folder = ROOT / composed(f"model={option}").model.folder
+    folder = ROOT / load([f"model={option}"]).model.folder
     assert {"manifest.json", "weights.safetensors"} <= {path.name for path in folder.iterdir()}

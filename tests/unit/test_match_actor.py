@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 import actors.match as match
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ForecasterUnavailable
+from actors.domain.errors import ForecasterUnavailable, StoreUnavailable
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Pulse
-from actors.domain.ports import FEED, FORECASTS, LogRecord, MatchSnapshot, NewRecord
+from actors.domain.letters import decode_letter
+from actors.domain.ports import DEAD_LETTERS, FEED, FORECASTS, LogRecord, MatchSnapshot, NewRecord
 from actors.domain.published import read_all
 from actors.match import MatchActor
 from actors.session import MatchPorts, MatchSession, MatchSettings
@@ -248,3 +249,38 @@ def test_stopping_saves_what_is_folded(log: PatientLog) -> None:
     actor.stop()
     assert snapshots.kept[MATCH].offset == 4
     assert isinstance(published(log)[-1], ChainHead)
+
+
+def test_a_snapshot_store_that_is_away_costs_no_forecast(log: PatientLog) -> None:
+    class Away(MemorySnapshots):
+        def load(self, match_id: str) -> MatchSnapshot | None:
+            raise StoreUnavailable("away", "load", "no answer")
+
+    fixture = a_fixture()
+    send(log, fixture, a_feed())
+    assert fixture.lease is not None
+    ports = MatchPorts(log=log, snapshots=Away(), predict=predict)
+    for _ in range(2):  # the second owner folds all of it again
+        session = MatchSession(fixture, fixture.lease, ports, SETTINGS)
+        while session.advance():
+            pass
+    counted = [each for each in published(log) if isinstance(each, Forecast)]
+    assert counted and session.is_settled
+    assert len({each.seq for each in counted}) == len(counted)
+
+
+def test_what_is_lost_of_a_shared_partition_is_a_gap_of_every_match_on_it(log: PatientLog) -> None:
+    fixture = a_fixture()
+    assert fixture.lease is not None
+    lease = replace(fixture.lease, shared=True)
+    send(log, fixture, a_feed()[:3])
+    stored = log.topics[FEED][lease.partition]
+    stored.append(replace(stored[-1], offset=len(stored), key=None, value=None, problem="damaged"))
+    stored.append(replace(stored[-2], offset=len(stored), key="fake:2"))
+    ports = MatchPorts(log=log, snapshots=MemorySnapshots(), predict=predict)
+    session = MatchSession(fixture, lease, ports, SETTINGS)
+    while session.advance():
+        pass
+    last = [each for each in published(log) if isinstance(each, Forecast)][-1]
+    assert (last.status, "records_lost" in last.reasons) == ("GAP", True)
+    assert [decode_letter(r.value or b"").reason for r in log.topics[DEAD_LETTERS][0]] == ["damaged"]

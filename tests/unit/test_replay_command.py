@@ -10,7 +10,7 @@ from actors.adapters.feeds import read_feed
 from actors.domain.events import decode_record
 from actors.domain.fixtures import Lease
 from actors.domain.match import new_match
-from actors.domain.ports import FEED
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from actors.machines.match import fold
 from actors.machines.replay import rename
 from actors.supervisor import FixtureBook
@@ -21,12 +21,12 @@ DEMO = demo_files()[0]
 
 
 def open_log(folder: Path) -> SqliteLog:
-    return SqliteLog(folder / "log", replay._topics(2))
+    return SqliteLog(folder / "log", {FEED: 2, FORECASTS: 2, FIXTURES: 1, DEAD_LETTERS: 1})
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    where = ["--data", str(folder), "--data-root", str(folder), "--partitions", "2", "--speed", "0"]
-    return [str(DEMO), *where, *more]
+    where = ["--data", str(folder), "--data-root", str(folder), "--speed", "0"]
+    return [str(DEMO), *where, "feed.partitions=2", "feed.shared_partitions=1", *more]
 
 
 def leased(folder: Path) -> str:

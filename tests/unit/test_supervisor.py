@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from actors.adapters.embedded_log import SqliteLog
 from actors.domain.errors import StoreUnavailable
-from actors.domain.fixtures import Fixture, Team, decode_fixture
+from actors.domain.fixtures import Fixture, Lease, Team, decode_fixture
 from actors.domain.ports import FEED, FIXTURES, FORECASTS, NewRecord
 from actors.machines.fixtures import SupervisorSettings
 from actors.match import Progress
@@ -300,3 +300,50 @@ def test_supervision_goes_on_after_any_error(trouble: Exception) -> None:
         eventually(lambda: "m" in runner.running)
     finally:
         supervisor.stop()
+
+
+class TestLeases:
+    """Which lease counts is decided by the log alone, whoever wrote it and whatever compaction leaves of it."""
+
+    def leases(self, log: SqliteLog | MemoryLog) -> dict[str, int | None]:
+        book = FixtureBook(log)
+        book.refresh()
+        return {i: fixture.lease and fixture.lease.partition for i, fixture in book.fixtures.items()}
+
+    def test_of_two_supervisors_that_lease_one_match_the_first_in_the_log_counts(self) -> None:
+        log = MemoryLog()
+        announce(log, a_fixture("a:1"))
+        one, two = FixtureBook(log), FixtureBook(log)
+        one.refresh()
+        two.refresh()
+        one.save(replace(one.fixtures["a:1"], lease=Lease(partition=1, start_offset=0)))
+        two.save(replace(two.fixtures["a:1"], lease=Lease(partition=2, start_offset=0)))
+        assert [book.fixtures["a:1"].lease.partition for book in (one, two)] == [1, 1]  # type: ignore[union-attr]
+        two.say_again()
+        assert self.leases(log) == {"a:1": 1}
+        newest = decode_fixture(log.topics[FIXTURES][0][-1].value or b"")
+        assert newest.lease is not None and newest.lease.partition == 1, "what compaction keeps says so too"
+
+    def test_a_partition_that_two_supervisors_lease_is_the_first_matchs_and_the_other_gets_another(self) -> None:
+        log = MemoryLog()
+        announce(log, a_fixture("a:1"), a_fixture("b:2"))
+        one, two = FixtureBook(log), FixtureBook(log)
+        one.refresh()
+        two.refresh()
+        one.save(replace(one.fixtures["a:1"], lease=Lease(partition=0, start_offset=0)))
+        two.save(replace(two.fixtures["b:2"], lease=Lease(partition=0, start_offset=0)))
+        assert self.leases(log) == {"a:1": 0, "b:2": None}
+        World(log).supervisor.tend()
+        assert self.leases(log) == {"a:1": 0, "b:2": 1}
+
+    def test_a_match_that_is_announced_again_keeps_its_lease_also_behind_compaction(self) -> None:
+        log = MemoryLog()
+        announce(log, a_fixture("a:1"))
+        world = World(log)
+        world.supervisor.tend()
+        announce(log, a_fixture("a:1"))
+        world.supervisor.tend()
+        compacted = MemoryLog()
+        last = log.topics[FIXTURES][0][-1]
+        compacted.append(FIXTURES, 0, [NewRecord(key=last.key or "", value=last.value)])
+        assert self.leases(compacted) == self.leases(log) == {"a:1": 0}

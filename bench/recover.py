@@ -1,0 +1,64 @@
+"""How long from the SIGKILL of a match actor to the next forecast of its match? Fifty kills on the cluster profile.
+
+Four matches at ten times real speed, so that a forecast is due twice a second and the feed is not what is waited for.
+Counted from just before the kill to the stamp of the first forecast of the next owner, as the log has it.
+"""
+
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.domain.forecast import EpochOpen, Forecast, decode_published
+from actors.domain.ports import FORECASTS, EventLog
+from bench.harness import report, spread_ms
+from bench.running import System, on, servers_of_its_own
+
+KILLS = 50
+SEED = 1
+REST_S = 2.0  # between a recovery and the next kill
+PATIENCE_S = 60.0
+WARM_UP_S = 20.0
+
+
+def run() -> None:
+    """Print one line."""
+    with servers_of_its_own() as services, tempfile.TemporaryDirectory() as folder:
+        system = System(Path(folder) / "data", ["replay.speed=10", *on(services.config, "recover")])
+        try:
+            system.start()
+            time.sleep(WARM_UP_S)
+            with closing(system.stores.log()) as log:
+                times = list(_recoveries(system, log))
+        finally:
+            system.stop()
+    report("recover", {"kills": KILLS, "matches": 4, "speed": 10, "seed": SEED}, {"n": len(times), **spread_ms(times)})
+
+
+def _recoveries(system: System, log: EventLog) -> Iterator[float]:
+    """Yield the seconds that each recovery took."""
+    choose = random.Random(SEED)
+    for _ in range(KILLS):
+        positions = log.end_offsets(FORECASTS)
+        victim, killed_at = choose.choice(system.processes("ray::MatchActor")), datetime.now(UTC)
+        victim.kill()
+        yield (_next_forecast(log, positions).stamps.published - killed_at).total_seconds()
+        time.sleep(REST_S)
+
+
+def _next_forecast(log: EventLog, positions: dict[int, int]) -> Forecast:
+    """Read on until the match that gets a new owner has its first forecast of it."""
+    opened: dict[str, int] = {}
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for record in log.read(FORECASTS, positions, 500, wait_s=1.0):
+            positions[record.partition] = record.offset + 1
+            published = decode_published(record.value or b"")
+            if isinstance(published, EpochOpen):
+                opened[published.match_id] = published.epoch
+            elif isinstance(published, Forecast) and published.epoch == opened.get(published.match_id):
+                return published
+    raise AssertionError(f"no forecast of a new owner within {PATIENCE_S:g} s")
