@@ -118,15 +118,20 @@ class Storm:
     def lose_kafka(self) -> None:
         """Kill the broker until every match shows SUSPENDED, start it, and wait until every match is fresh again."""
         kafka = self.services.named("kafka")
+        self.wait_until_fresh()
         with self._span("kafka"):
             kafka.kill()
             eventually(lambda: self._all_live_are("SUSPENDED"), timeout_s=40)
         kafka.start(60)
         with self._span("kafka back"):
-            eventually(lambda: self._all_live_are("FRESH"), timeout_s=60)
+            self.wait_until_fresh()
+
+    def wait_until_fresh(self) -> None:
+        """Wait until every match in play has caught up with its feed."""
+        eventually(lambda: self._all_live_are("FRESH"), timeout_s=60)
 
     def _all_live_are(self, state: str) -> bool:
-        states = self.watch.looks[-1].states.values()
+        states = self.watch.looks[-1].states.values() if self.watch.looks else ()
         return bool(states) and all(each == state for each in states)
 
     @contextmanager

@@ -114,7 +114,7 @@ def _brave_the_storm(system: System, services: Services) -> Storm:
     eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
     storm = Storm(system=system, services=services, watch=Watch(system.base))
     try:
-        eventually(lambda: storm.watch.looks and len(storm.watch.looks[-1].states) == MATCHES, timeout_s=30)
+        storm.wait_until_fresh()
         returning = storm.lose_cassandra()
         storm.trouble_redis()
         storm.lose_kafka()

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.running import free_ports
+from bench.running import free_ports, on
 from cluster.processes import only_one
+from cluster.services.servers import Services
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "training" / "models" / "baseline-2017-12-01"
@@ -235,3 +236,39 @@ def test_a_log_with_another_number_of_partitions(launch: Launcher) -> None:
         launch(),
         f"{launch.folder}/log holds feed.v1 with 7 partitions, not 48; set it back or use another folder",
     )
+
+
+class TestServers:
+    """On the cluster profile: what is not there, or is another server, is one sentence before Ray is begun."""
+
+    @pytest.fixture
+    def cluster(self, services: Services) -> list[str]:
+        return on(services.config, "start")
+
+    @pytest.mark.real_store
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ("feed.servers=['127.0.0.1:1']", "feed.servers=127.0.0.1:1: Kafka did not answer within 10 s"),
+            ("store.port=1", "Cassandra at 127.0.0.1:1 could not be reached: tried to connect for"),
+            ("view.port=1", "Redis at 127.0.0.1:1"),
+        ],
+    )
+    def test_a_server_that_is_not_there(self, launch: Launcher, cluster: list[str], wrong: str, said: str) -> None:
+        key = wrong.partition("=")[0]
+        ended = launch(*(option for option in cluster if not option.startswith(f"{key}=")), wrong)
+        refused(ended, ended.err.splitlines()[0])
+        assert ended.err.startswith(said)
+
+    @pytest.mark.real_store
+    def test_topics_with_another_number_of_partitions(self, launch: Launcher, cluster: list[str]) -> None:
+        launch(*cluster, "view.port=1")  # makes the topics, and then finds no Redis
+        ended = launch(*cluster, "feed.partitions=49")
+        refused(ended, ended.err.splitlines()[0])
+        assert "start.feed.v1 with 48 partitions, not 49" in ended.err
+
+    @pytest.mark.real_store
+    def test_a_ray_that_is_not_there(self, launch: Launcher, cluster: list[str]) -> None:
+        ended = launch(*cluster, "ray.address=127.0.0.1:1")
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert ended.err.startswith("ray.address=127.0.0.1:1: no Ray answers there")
