@@ -34,8 +34,14 @@ DO ?= up
 services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
+# What plays whole evenings mostly waits, so the rest runs beside it; with ARGS, pytest runs as told.
 test: setup browser servers lint
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	@rest=$$(mktemp); $(PY) -m pytest -p no:cacheprovider tests/unit tests/contract tests/simulation >$$rest 2>&1 & beside=$$!; \
+	  $(PY) -m pytest tests/cluster; status=$$?; wait $$beside || status=$$?; cat $$rest; rm $$rest; exit $$status
+endif
 
 soak: setup
 	$(PY) -m pytest -m soak tests/cluster $(ARGS)

@@ -1,4 +1,7 @@
-"""Audit of published forecasts: `python -m cluster.audit verify|replay [--match ID] [--data DIR]`.
+"""Audit of published forecasts: `python -m cluster.audit verify|replay [--match ID] [--data DIR] [key=value ...]`.
+
+    python -m cluster.audit verify --data data
+    python -m cluster.audit replay --match wyscout:2499841.1 profile=cluster store.hosts=[a,b] feed.servers=[k:9092]
 
 `verify` walks each match's hash chain and names the first row that was changed, removed or moved; how long a chain is,
 the log says, as far as it still reaches back. `replay` computes every forecast again from its stored inputs and model,
@@ -14,16 +17,17 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from actors.adapters.embedded_log import SqliteLog
-from actors.adapters.embedded_stores import SqliteHistory
 from actors.domain.chain import Fault, check_chain
 from actors.domain.distribution import Forecaster, ForecastInputs
 from actors.domain.errors import ForecastingError, OffsetOutOfRange, SetupError
 from actors.domain.forecast import ChainHead, Published, decode_published
 from actors.domain.markets import derive_markets
-from actors.domain.ports import FORECASTS, ChainHeadRow, EventLog, History, PredictionRow
+from actors.domain.ports import FORECASTS, ChainHeadRow, EventLog, History, HistoryWriterPort, PredictionRow
 from actors.domain.published import read_all
 from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inputs, read_recorded
+from cluster.command import add_data, answered, existing_history, log_if_any, split, stores_of
+from cluster.held_models import HeldModels
+from cluster.stores import AllHistory, Stores
 
 _PAGE = 500
 _MARKS = (b'{"type":"chain_head"', b'{"type":"epoch_open"')  # how the records begin that say how long a chain is
@@ -152,31 +156,33 @@ def load_models(folder: Path, batch_rows: int) -> dict[str, Forecaster]:
     return {model.model_version: model for model in models}
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command line; return its exit code: 0 all well, 1 a fault was found, 2 it could not be checked."""
-    options = _options(argv)
+    words, overrides = split(argv)
+    options = _options(words)
+    return answered(lambda: _audit(options, stores_of(options, overrides)))
+
+
+def _audit(options: argparse.Namespace, stores: Stores) -> int:
+    history = existing_history(stores)
     try:
-        path = Path(options.data) / "history.db"
-        if not path.is_file():
-            raise SetupError(f"no history at {path}; name the data folder with --data")
-        history = SqliteHistory(path)
-        in_log = _heads_by_match(history, Path(options.data) / "log") if options.command == "verify" else {}
+        in_log = _heads_by_match(history, stores) if options.command == "verify" else {}
         known = sorted({*history.matches(), *(match_id for match_id, heads in in_log.items() if heads)})
         if options.match and options.match not in known:
             raise SetupError(f"history has no match {options.match!r}; it has {', '.join(known[:8]) or 'none'}")
         matches = [options.match] if options.match else known
         if options.command == "verify":
-            return _print_verified(history, matches, in_log)
+            return print_verified(history, matches, in_log)
         return _print_replayed(history, matches, options)
     except Changed as changed:
         print(changed)
         return 1
-    except ForecastingError as error:
-        print(error, file=sys.stderr)
-        return 2
+    finally:
+        history.close()
 
 
-def _print_verified(history: History, matches: Iterable[str], in_log: Mapping[str, Sequence[ChainHeadRow]]) -> int:
+def print_verified(history: History, matches: Iterable[str], in_log: Mapping[str, Sequence[ChainHeadRow]]) -> int:
+    """Say of each match whether its chain is whole; return the exit code: 1 if one of them is not."""
     faults, total = 0, 0
     for match_id in matches:
         count, fault = verify(history, match_id, in_log.get(match_id, ()))
@@ -189,21 +195,28 @@ def _print_verified(history: History, matches: Iterable[str], in_log: Mapping[st
     return 1 if faults else 0
 
 
-def _heads_by_match(history: SqliteHistory, folder: Path) -> dict[str, list[ChainHeadRow]]:
+def _heads_by_match(history: HistoryWriterPort, stores: Stores) -> dict[str, list[ChainHeadRow]]:
     """Return what the log says of every chain; nothing where there is no log."""
-    partitions = folder / FORECASTS / "partitions"
-    if not partitions.is_file():
+    log = log_if_any(stores)
+    if log is None:
         return {}
-    log = SqliteLog(folder, {FORECASTS: int(partitions.read_text())})
-    copied = history.offsets(FORECASTS)  # what lies behind is not in history yet
+    try:
+        return heads_by_match(log, history.offsets(FORECASTS))  # what lies behind is not in history yet
+    finally:
+        log.close()
+
+
+def heads_by_match(log: EventLog, ends: Mapping[int, int]) -> dict[str, list[ChainHeadRow]]:
+    """Return the chain heads that the log has of every match, up to the given end of each partition."""
     by_match: dict[str, list[ChainHeadRow]] = {}
-    for partition, end in copied.items():
+    for partition, end in ends.items():
         by_match |= heads_in_log(log, partition, end)
     return by_match
 
 
-def _print_replayed(history: History, matches: Iterable[str], options: argparse.Namespace) -> int:
-    models = load_models(Path(options.models), options.batch_rows)
+def _print_replayed(history: AllHistory, matches: Iterable[str], options: argparse.Namespace) -> int:
+    folder = Path(options.models)
+    models = HeldModels(load_models(folder, options.batch_rows), history, folder, options.batch_rows)
     different, total = 0, 0
     for match_id in matches:
         done = replay(history, match_id, models, options.batch)
@@ -213,12 +226,12 @@ def _print_replayed(history: History, matches: Iterable[str], options: argparse.
     return 1 if different else 0
 
 
-def _options(argv: list[str]) -> argparse.Namespace:
+def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cluster.audit", description=__doc__)
     parser.add_argument("command", choices=("verify", "replay"))
     parser.add_argument("--match", help="one match only")
-    parser.add_argument("--data", default="data", help="the data folder (default: data)")
-    parser.add_argument("--models", default=str(MODELS), help="folder of model folders")
+    add_data(parser)
+    parser.add_argument("--models", default=str(MODELS), help="folder of model folders; history is asked for others")
     parser.add_argument("--batch", type=_count, default=_PAGE, help="forecasts recomputed at a time")
     parser.add_argument("--batch-rows", type=_count, default=32, help="rows of the model's padded batch")
     return parser.parse_args(argv)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from actors.domain.errors import ForecastingError, SetupError
 from cluster.checks import need_matches, need_model, read_manifest
-from cluster.processes import end_children, need_port, only_one, reap, remember_children
+from cluster.processes import end_children, need_listener, need_port, only_one, reap, remember_children
 from conf.run import run
 from conf.schema import Config
 
@@ -201,10 +201,8 @@ class System:
             "runtime_env": {"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}},
         }
         if config.address != LOCAL:
-            try:
-                ray.init(address=config.address, **ours)
-            except (ConnectionError, RuntimeError) as error:
-                raise SetupError(f"ray.address={config.address}: no Ray answers there ({error})") from error
+            need_listener(config.address, "ray.address")  # Ray itself would wait for minutes
+            ray.init(address=config.address, **ours)
             return
         ray.init(
             address=LOCAL,

@@ -16,6 +16,7 @@ from actors.domain.errors import SetupError
 
 _ENDS_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.1
+_LISTENS_WITHIN_S = 3.0
 _SAME_WITHIN_S = 1.5  # when a process began is told from the boot time, which moves when the clock is set
 
 
@@ -52,6 +53,21 @@ def need_port(host: str, port: int, key: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise SetupError(f"{key}={port} cannot be used on {host}: {error.strerror}; choose another") from error
+
+
+def need_listener(address: str, key: str) -> None:
+    """Make sure that somebody listens at host:port.
+
+    Raises:
+        SetupError: Nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=_LISTENS_WITHIN_S):
+            return
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SetupError(f"{key}={address}: nobody listens there ({reason})") from error
 
 
 def remember_children(folder: Path) -> None:

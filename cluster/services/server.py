@@ -50,6 +50,8 @@ class Server(ABC):
 
     def process(self) -> psutil.Process | None:
         """Return the running process; a pid file whose process is gone, or is another one, counts for nothing."""
+        if self._child is not None:
+            self._child.poll()  # it may have ended by itself
         try:
             pid, created = json.loads(self._pid_file.read_text())
         except (OSError, ValueError):
@@ -62,10 +64,13 @@ class Server(ABC):
         Raises:
             ServerFailed: It ended, or did not answer in time.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.process() is None:
-            self._pid_file.unlink(missing_ok=True)
-            self._launch(list(self.command()))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.process() is None:
+                self._pid_file.unlink(missing_ok=True)
+                self._launch(list(self.command()))
+        except OSError as error:
+            raise self.failed(f"{self.name}: {self.folder} cannot be written ({error.strerror})") from error
         return self._wait_until_ready(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
@@ -126,8 +131,13 @@ class Server(ABC):
                 start_new_session=True,  # Ctrl-C is for whoever started it
             )
         draft = self._pid_file.with_suffix(".new")
-        draft.write_text(json.dumps([process.pid, psutil.Process(process.pid).create_time()]))
-        draft.replace(self._pid_file)
+        try:
+            draft.write_text(json.dumps([process.pid, psutil.Process(process.pid).create_time()]))
+            draft.replace(self._pid_file)
+        except OSError:  # nobody would find it again
+            process.kill()
+            process.wait()
+            raise
 
     def _wait_until_ready(self, timeout_s: float) -> str:
         began, problem = time.monotonic(), "nothing answered"

@@ -1,6 +1,10 @@
 """Ray on two nodes: matches are spread over both, one node is killed, and its matches go on on the other."""
 
+import contextlib
 import secrets
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from bench.running import System, on
+from bench.running import System, free_ports, on
 from cluster.launch import SETTINGS_OF_RAY
 from cluster.services.servers import Services
 from tests.cluster.logs import counted, fixtures_of
@@ -19,37 +23,75 @@ MATCHES = 4
 OBJECT_STORE = 100 * 1024 * 1024
 
 
+class Node:
+    """One node of Ray, started as an operator would, in a session of its own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=16", *options]
+        command += ["--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats"]
+        with (folder / f"node{len(options)}.log").open("w") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def family(self) -> list[psutil.Process]:
+        """Return all processes of the node."""
+        root = psutil.Process(self._process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def matches(self) -> list[int]:
+        """Return the pids of the match actors on it."""
+        return [process.pid for process in self.family() if "ray::MatchActor" in _title(process)]
+
+    def kill(self) -> None:
+        """SIGKILL to every process of it, as if its machine were gone."""
+        if self._process.poll() is None:
+            for process in self.family():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait(timeout=10)
+
+
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two Ray nodes on this machine: a head, and one more."""
+def address(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the head node will listen; all processes of the test share a token."""
     for name, value in {**SETTINGS_OF_RAY, "RAY_AUTH_TOKEN": secrets.token_hex(16)}.items():
         monkeypatch.setenv(name, value)
-    from ray.cluster_utils import Cluster
+    [port] = free_ports(1)
+    return f"127.0.0.1:{port}"
 
-    args = {"num_cpus": 16, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, connect=False, head_node_args=args)
-    try:
-        cluster.add_node(num_cpus=16, object_store_memory=OBJECT_STORE)
-        yield cluster
-    finally:
-        cluster.shutdown()
+
+@pytest.fixture
+def head(address: str, tmp_path: Path) -> Iterator[Node]:
+    port = address.rpartition(":")[2]
+    node = Node(tmp_path, "--head", f"--port={port}", "--include-dashboard=false")
+    eventually(lambda: _listens(int(port)), timeout_s=60)
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+def other(head: Node, address: str, tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path, f"--address={address}")
+    eventually(lambda: any("raylet" in _title(process) for process in node.family()), timeout_s=60)
+    yield node
+    node.kill()
 
 
 @pytest.mark.real_store
-def test_a_node_is_killed_and_its_matches_go_on_on_the_other(services: Services, nodes: Any, tmp_path: Path) -> None:
-    options = [f"ray.address={nodes.address}", "serve.proxies=HeadOnly", "replay.loop=false", "replay.speed=10"]
+def test_a_node_is_killed_and_its_matches_go_on_on_the_other(
+    services: Services, head: Node, other: Node, address: str, tmp_path: Path
+) -> None:
+    options = [f"ray.address={address}", "serve.proxies=HeadOnly", "replay.loop=false", "replay.speed=10"]
     system = System(tmp_path / "data", [*options, *on(services.config, "nodes")])
     log = system.stores.log()
     try:
         system.start()
         eventually(lambda: len(_live(system)) == MATCHES, timeout_s=120, every_s=0.5)
-        head, other = nodes.head_node, next(iter(nodes.worker_nodes))
-        eventually(lambda: len(_matches_on(head)) + len(_matches_on(other)) == MATCHES, timeout_s=30)
-        assert _matches_on(head) and _matches_on(other), "spread over both"
+        eventually(lambda: len(head.matches()) + len(other.matches()) == MATCHES, timeout_s=30)
+        assert head.matches() and other.matches(), "spread over both"
         before = _clocks(system)
-        nodes.remove_node(other, allow_graceful=False)
+        other.kill()
         eventually(lambda: _all_are_fresh_and_later_than(system, before), timeout_s=90, every_s=0.5)
-        eventually(lambda: len(_matches_on(head)) == MATCHES, timeout_s=30)
+        eventually(lambda: len(head.matches()) == MATCHES, timeout_s=30)
         for fixture in fixtures_of(log):
             seqs = [forecast.seq for forecast in counted(log, fixture)]
             assert seqs == sorted(set(seqs)) and len(seqs) > 20
@@ -81,11 +123,10 @@ def _all_are_fresh_and_later_than(system: System, before: dict[str, tuple[int, i
     )
 
 
-def _matches_on(node: Any) -> list[int]:
-    """Return the pids of the match actors below a node's raylet."""
-    [raylet] = [each.process for each in node.all_processes["raylet"]]
-    family = psutil.Process(raylet.pid).children(recursive=True)
-    return [process.pid for process in family if "ray::MatchActor" in _title(process)]
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        return True
+    return False
 
 
 def _title(process: psutil.Process) -> str:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.adapters.cassandra_connect import connect
+from bench.running import local_servers
 from cluster.migrate import migrate
 from cluster.services.cassandra.server import Cassandra
 from conf.stores import CassandraStoreConfig
-from tests.servers import configured
 
 _START_S = 90.0
 USERNAME, PASSWORD = "cassandra", "cassandra"  # what a new Cassandra knows
@@ -20,7 +20,7 @@ class OwnCassandra(Cassandra):
     """One node with password authentication."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(configured(folder))
+        super().__init__(local_servers(folder))
         self.secret = folder / "password"
         self.secret.parent.mkdir(parents=True, exist_ok=True)
         self.secret.write_text(f"{PASSWORD}\n")

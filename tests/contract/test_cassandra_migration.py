@@ -104,6 +104,13 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused_by_its_name(
 
 
 @pytest.mark.usefixtures("run")
+def test_the_comments_of_a_file_may_be_improved_at_any_time(config: CassandraStoreConfig, small: Path) -> None:
+    migrate(config, small)
+    (small / "001_one.cql").write_text(ONE.replace("-- one; of two", "-- a better reason; and why") + "-- the end")
+    assert migrate(config, small) == []
+
+
+@pytest.mark.usefixtures("run")
 def test_a_keyspace_of_a_newer_version_is_refused_by_this_one(config: CassandraStoreConfig, small: Path) -> None:
     migrate(config, small)
     (small / "002_two.cql").unlink()

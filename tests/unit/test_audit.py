@@ -249,3 +249,26 @@ def test_a_replay_without_its_model_its_inputs_or_its_row_says_so(data: Path) ->
     with pytest.raises(Changed, match=f"{row.prediction_id}: not a forecast"):
         replay(history, MATCH, {"fake-1": FakeModel()}, 4)
     history.close()
+
+
+def test_options_of_the_configuration_are_taken_beside_its_own(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    expected = f"{2 * len(rows(data))} forecasts hold, 0 chains are broken"
+    for words in ([f"data.folder={data}"], [f"store.folder={data}"], []):
+        assert main(["verify", *words]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == expected
+    assert main(["verify", "store.hots=[a]"]) == 2
+    said = capsys.readouterr().err
+    assert (said.count("\n"), "store.hots" in said) == (1, True)
+
+
+def test_looking_at_nothing_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("verify", "replay"):
+        assert main([command, "--data", str(tmp_path / "none")]) == 2
+    assert list(tmp_path.iterdir()) == []
+    open_history(tmp_path).close()
+    assert main(["verify", "--data", str(tmp_path)]) == 0
+    assert not (tmp_path / "log").exists()
+    assert capsys.readouterr().out == "0 forecasts hold, 0 chains are broken\n"
