@@ -3,7 +3,14 @@
 import sys
 from importlib import import_module
 
-BENCHES = {"event_to_push": "bench.event_to_push", "stores": "bench.stores", "pieces": "bench.pieces"}
+BENCHES = {
+    "event_to_push": "bench.event_to_push",
+    "ingest": "bench.ingest",
+    "matches": "bench.matches",
+    "pieces": "bench.pieces",
+    "recover": "bench.recover",
+    "stores": "bench.stores",
+}
 
 
 def main(names: list[str]) -> int:
