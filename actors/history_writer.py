@@ -33,6 +33,7 @@ _BATCH = 500
 _WAIT_S = 1.0
 _RETRY_S = 1.0
 _MATCHES = 10_000  # of which it is known what counts: those heard last, and one with an owner is heard all the time
+_KEY_MOST = 1_000  # characters: a key of any length can be appended, and one batch must not stop history for ever
 _OVERLAP = timedelta(hours=48)  # matches that kick off further apart are not under way at the same time
 
 
@@ -87,10 +88,7 @@ class EventCopier:
         """Copy one batch; return how many records there were."""
         records = _read(self._log, FEED, self._next, self._cut, wait_s)
         if records:
-            events = tuple(
-                EventRow(match_id=r.key or "", partition=r.partition, offset=r.offset, value=r.value or b"")
-                for r in records
-            )
+            events = tuple(map(_event_row, records))
             self._history.write(HistoryBatch(events=events))
             _advance(self._next, records)
             self._history.commit(FEED, self._next)
@@ -204,6 +202,11 @@ def _batch(counted: Sequence[tuple[LogRecord, Published]]) -> HistoryBatch:
         feature_snapshots=tuple({feature_snapshot(forecast.inputs) for _, forecast in forecasts}),
         heads=tuple(ChainHeadRow(match_id=h.match_id, seq=h.seq, count=h.count, row_hash=h.row_hash) for h in heads),
     )
+
+
+def _event_row(record: LogRecord) -> EventRow:
+    key = (record.key or "")[:_KEY_MOST]
+    return EventRow(match_id=key, partition=record.partition, offset=record.offset, value=record.value or b"")
 
 
 def _prediction_row(record: LogRecord, forecast: Forecast) -> PredictionRow:

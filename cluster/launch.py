@@ -223,6 +223,7 @@ class System:
 
         self._wiring = Wiring(self._config)
         self._wiring.stores.prepare()
+        self._wiring.stores.keep_model(Path(self._config.model.folder).resolve())
 
     def _start_forecaster(self) -> None:
         import ray

@@ -23,6 +23,7 @@ from actors.domain.ports import (
     SnapshotStore,
     WhatIfStore,
 )
+from cluster.checks import need_model
 from conf.schema import Config
 from conf.stores import CassandraStoreConfig, KafkaFeedConfig, RedisViewConfig
 
@@ -123,6 +124,16 @@ class Stores:
         from actors.adapters.embedded_stores import SqliteHistory
 
         return SqliteHistory(self.folder / "history.db")
+
+    def keep_model(self, folder: Path) -> None:
+        """Put a model into history, where an audit finds it when its folder is gone; the first of a version stays."""
+        manifest = need_model(folder)
+        history = self.history()
+        try:
+            files = [(folder / name).read_bytes() for name in ("manifest.json", "weights.safetensors")]
+            history.write_model(str(manifest["model_version"]), *files)
+        finally:
+            history.close()
 
     def view(self) -> LiveView:
         """Open the live view of one replica."""

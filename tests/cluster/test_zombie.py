@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import actors.match as match
 from actors.adapters.cassandra_history import CassandraHistory
 from actors.adapters.cassandra_snapshots import CassandraSnapshots
 from actors.adapters.kafka_log import KafkaLog
@@ -59,6 +60,8 @@ def an_owner() -> MatchActor:
 
 
 def own_until_killed() -> None:
+    """Own the match with a pulse so slow that what it does when it goes on is to publish, not to look who owns it."""
+    match._PULSE_EVERY_S = 120.0
     an_owner()
     threading.Event().wait()
 

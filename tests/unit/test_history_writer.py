@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -392,3 +393,11 @@ def test_a_writer_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len({row.prediction_id for row in rows(reader)}) == len(rows(reader)) > 5
     reader.close()
     log.close()
+
+
+def test_a_key_that_no_store_could_hold_does_not_stop_history(tmp_path: Path) -> None:
+    with closing(open_log(tmp_path)) as log, closing(open_history(tmp_path)) as history:
+        log.append(FEED, 0, [NewRecord(key="x" * 100_000, value=b"odd"), NewRecord(key=MATCH, value=b"next")])
+        assert EventCopier(log, history).copy(0.0) == 2
+        assert [row.value for row in history.events(MATCH, 0, -1, 10)] == [b"next"]
+        assert history.offsets(FEED)[0] == 2
