@@ -12,12 +12,15 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from actors.domain.forecast import EpochOpen, Forecast, decode_published
 from actors.domain.ports import FORECASTS, EventLog
 from bench.harness import report, spread_ms
 from bench.running import System, on, servers_of_its_own
 
 KILLS = 50
+MATCHES = 4
 SEED = 1
 REST_S = 2.0  # between a recovery and the next kill
 PATIENCE_S = 60.0
@@ -35,18 +38,33 @@ def run() -> None:
                 times = list(_recoveries(system, log))
         finally:
             system.stop()
-    report("recover", {"kills": KILLS, "matches": 4, "speed": 10, "seed": SEED}, {"n": len(times), **spread_ms(times)})
+    report(
+        "recover",
+        {"kills": KILLS, "matches": MATCHES, "speed": 10, "seed": SEED},
+        {"n": len(times), **spread_ms(times)},
+    )
 
 
 def _recoveries(system: System, log: EventLog) -> Iterator[float]:
     """Yield the seconds that each recovery took."""
     choose = random.Random(SEED)
     for _ in range(KILLS):
+        owners = _owners(system)
         positions = log.end_offsets(FORECASTS)
-        victim, killed_at = choose.choice(system.processes("ray::MatchActor")), datetime.now(UTC)
+        victim, killed_at = choose.choice(owners), datetime.now(UTC)
         victim.kill()
         yield (_next_forecast(log, positions).stamps.published - killed_at).total_seconds()
         time.sleep(REST_S)
+
+
+def _owners(system: System) -> list[psutil.Process]:
+    """Wait until every match has its owner, and return them."""
+    deadline = time.monotonic() + PATIENCE_S
+    while len(owners := system.processes("ray::MatchActor")) < MATCHES:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{len(owners)} of {MATCHES} matches have an owner")
+        time.sleep(0.2)
+    return owners
 
 
 def _next_forecast(log: EventLog, positions: dict[int, int]) -> Forecast:
