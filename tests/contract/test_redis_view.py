@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actors.adapters.breaker import Breaker
 from actors.adapters.memory_view import MemoryView
 from actors.adapters.redis_view import PIECE_BYTES, RedisView
-from actors.adapters.shared_view import Held, Outcome
+from actors.adapters.shared_view import Held, Kept, Outcome
 from actors.adapters.view_filler import Filler
 from actors.domain.errors import SetupError, StoreUnavailable
 from actors.domain.ports import ViewEntry
@@ -98,17 +98,46 @@ def test_a_writer_that_starts_later_in_the_log_does_not_hide_what_lies_between(
     assert view.tail(0, 6) == [an_entry(7), an_entry(9)]
 
 
-def test_a_put_that_may_have_been_lost_is_not_vouched_for(server: RedisServer) -> None:
-    server.client.flushall()
-    with closing(RedisView(server.configured(tail_per_partition=SIZE, timeout_s=0.05))) as view:
-        view.put(an_entry(1))
-        with server.stopped(), pytest.raises(StoreUnavailable):
+def test_a_put_that_may_have_been_lost_is_not_vouched_for(view: RedisView, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(_: object) -> list[Outcome]:
+        raise StoreUnavailable("Redis", "put", "lost")
+
+    view.put(an_entry(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "put_all", lose)
+        with pytest.raises(StoreUnavailable):
             view.put(an_entry(2))
-        server.client.delete("tl:match:a:1")
-        while not view.put(an_entry(3)):
-            pass
-        tail = view.tail(0, 0)
-        assert tail is None or tail == [an_entry(1), an_entry(2), an_entry(3)]
+    view.put(an_entry(3))
+    assert view.tail(0, 0) is None
+    assert view.tail(0, 2) == [an_entry(3)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "floor", "expected"),
+    [
+        ((3, 6), (6, 9), 3, [4, 5, 6, 7, 8, 9]),  # (floor, newest]: these touch, whichever comes first
+        ((6, 9), (3, 6), 3, [4, 5, 6, 7, 8, 9]),
+        ((3, 7), (5, 9), 3, [4, 5, 6, 7, 8, 9]),
+        ((3, 9), (5, 7), 3, [4, 5, 6, 7, 8, 9]),
+        ((5, 7), (3, 9), 3, [4, 5, 6, 7, 8, 9]),
+        ((3, 5), (7, 9), 7, [8, 9]),  # and these do not
+        ((7, 9), (3, 5), 7, [8, 9]),
+    ],
+)
+def test_pieces_of_a_tail_are_united_if_they_touch_and_else_the_newer_one_stays(
+    server: RedisServer, first: tuple[int, int], second: tuple[int, int], floor: int, expected: list[int]
+) -> None:
+    server.client.flushall()
+    with closing(a_view(server, size=10)) as view:
+        for piece in (first, second):
+            view.restore_tail(0, a_piece(*piece))
+        assert view.tail(0, floor) == [an_entry(offset) for offset in expected]
+        assert view.tail(0, floor - 1) is None
+
+
+def a_piece(floor: int, newest: int) -> Kept:
+    entries = tuple(an_entry(offset) for offset in range(floor + 1, newest + 1))
+    return Kept(floor=floor, newest=newest, sound_from=-1, taken=len(entries), entries=entries)
 
 
 @pytest.mark.parametrize("lost", ["tl:tail:0", "tl:entries:0"])
@@ -166,9 +195,7 @@ def test_a_script_that_redis_no_longer_knows_is_sent_again(server: RedisServer, 
 def test_every_key_has_a_time_to_live_that_writing_and_looking_renew(server: RedisServer, view: RedisView) -> None:
     view.put(an_entry(1))
     view.put(an_entry(2, "b:2", partition=1))
-    kept = MemoryView(SIZE)
-    kept.put(an_entry(4, partition=2))
-    view.restore_tail(2, kept.kept(2))  # type: ignore[arg-type]
+    view.restore_tail(2, a_piece(3, 5))
     assert {server.client.ttl(key) > 3600 for key in server.all_keys()} == {True}
     for key in server.all_keys():
         server.client.expire(key, 60)

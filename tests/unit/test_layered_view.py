@@ -115,6 +115,14 @@ def test_memory_that_was_evicted_is_joined_from_behind() -> None:
     assert joined(shared.tail(0, 3) or [], kept, 3) == [an_entry(4), an_entry(6), an_entry(9)]
 
 
+def test_a_shared_view_that_lags_behind_what_memory_let_go_is_not_joined() -> None:
+    memory = MemoryView(2)
+    for offset in (3, 4, 6, 9, 11):
+        memory.put(an_entry(offset))
+    assert joined([an_entry(4)], memory.kept(0), 3) is None
+    assert joined([], memory.kept(0), 3) is None
+
+
 @given(
     steps=st.lists(st.integers(1, 3), min_size=1, max_size=12),
     missing=st.integers(0, 11),
