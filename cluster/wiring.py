@@ -112,6 +112,7 @@ class Wiring:
             view=self.stores.view(),
             history=history,
             what_ifs=history,
+            activity=history,
             predict=self.predict(),
             models=self.served_models(),
             replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from actors.domain.errors import NoModel, Unknown
 from serve_app import docs, openapi
+from serve_app.activity import ActivityRecorder, CountActivity, route_names
 from serve_app.body import Shown, etag, spliced
 from serve_app.deps import AppDeps
 from serve_app.features import CATALOGUE
@@ -44,9 +45,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def build_app(deps: AppDeps) -> Starlette:
     """Build the HTTP surface. Its threads and streams live from the app's start-up to its shutdown."""
     api = Api(deps)
+    routes = api.routes()
     app = Starlette(
-        routes=api.routes(),
-        middleware=[Middleware(SecurityHeaders)],
+        routes=routes,
+        middleware=[
+            Middleware(CountActivity, api.activity.count, route_names(routes)),
+            Middleware(SecurityHeaders),
+        ],
         exception_handlers=dict.fromkeys(HANDLED, answer),
         lifespan=api.lifespan,
     )
@@ -75,6 +80,7 @@ class Api:
             counters=deps.counters,
         )
         self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now, counters=deps.counters)
+        self.activity = ActivityRecorder(deps.activity, deps.replica, limits, deps.now)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
         self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now)
         self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
@@ -110,6 +116,7 @@ class Api:
         """Follow the log and record what-ifs while the app runs."""
         await self.hub.start()
         await self._recorder.start()
+        await self.activity.start()
         self.fixtures.tail.start()
         self.reader.tail.start()
         try:
@@ -118,12 +125,14 @@ class Api:
             await self.hub.stop()
             await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
             await self._recorder.stop()
+            await self.activity.stop()
             await asyncio.to_thread(self._deps.view.close)
 
     def problem(self) -> str | None:
         """Say why this process cannot go on and should be replaced, None while it can."""
-        problems = (self.reader.tail.problem(), self.fixtures.tail.problem(), self.hub.problem())
-        return next((each for each in (*problems, self._recorder.problem()) if each), None)
+        problems = [self.reader.tail.problem(), self.fixtures.tail.problem(), self.hub.problem()]
+        problems += (self._recorder.problem(), self.activity.problem())
+        return next((each for each in problems if each), None)
 
     async def list_matches(self, request: Request) -> Response:
         check_accepts(request.headers)

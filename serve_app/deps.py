@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.ports import EventLog, History, LiveView, WhatIfStore
+from actors.domain.ports import ActivityStore, EventLog, History, LiveView, WhatIfStore
 from serve_app.counters import Counters, NoCounters
 
 
@@ -32,6 +32,8 @@ class Limits:
     what_ifs_waiting: int = 4_000  # 429
     what_if_batch: int = 1_000
     what_if_flush_s: float = 0.2
+    activity_flush_s: float = 10.0  # what a killed replica loses of its counts
+    activity_rows: int = 5_000  # that wait for the store; the oldest are dropped
     streams: int = 10_000  # 429
     stream_matches: int = 100  # 422
     queue: int = 256  # messages that wait for a slow reader before it is served from the log instead
@@ -52,6 +54,7 @@ class AppDeps:
     view: LiveView
     history: History
     what_ifs: WhatIfStore
+    activity: ActivityStore
     predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]
     models: Callable[[], ServedModels]
     replica: str  # unique for each start of a replica: it is part of the ids of what-ifs

@@ -50,6 +50,7 @@ def dependencies(folder: Path) -> AppDeps:
         view=MemoryView(1_000),
         history=history,
         what_ifs=history,
+        activity=history,
         predict=answer,
         models=lambda: ServedModels(live="fake-1", versions={"fake-1": {}}),
         replica=f"test-{time.monotonic_ns()}",

@@ -198,6 +198,7 @@ class World:
             "view": self.view,
             "history": self.history,
             "what_ifs": self.history,
+            "activity": self.history,
             "predict": predict,
             "models": lambda: self.models,
             "replica": "test#1",
