@@ -216,7 +216,7 @@ def heads_by_match(log: EventLog, ends: Mapping[int, int]) -> dict[str, list[Cha
 
 def _print_replayed(history: AllHistory, matches: Iterable[str], options: argparse.Namespace) -> int:
     folder = Path(options.models)
-    models = HeldModels(load_models(folder, options.batch_rows), history, folder, options.batch_rows)
+    models = HeldModels(load_models(folder, options.batch_rows), history, options.batch_rows)
     different, total = 0, 0
     for match_id in matches:
         done = replay(history, match_id, models, options.batch)

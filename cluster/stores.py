@@ -24,6 +24,7 @@ from actors.domain.ports import (
     WhatIfStore,
 )
 from cluster.checks import need_model
+from cluster.held_models import pack
 from conf.schema import Config
 from conf.stores import CassandraStoreConfig, KafkaFeedConfig, RedisViewConfig
 
@@ -130,8 +131,7 @@ class Stores:
         manifest = need_model(folder)
         history = self.history()
         try:
-            files = [(folder / name).read_bytes() for name in ("manifest.json", "weights.safetensors")]
-            history.write_model(str(manifest["model_version"]), *files)
+            history.write_model(str(manifest["model_version"]), *pack(folder))
         finally:
             history.close()
 

@@ -65,10 +65,10 @@ class CassandraRecords:
         except zlib.error as error:
             raise StoreError(f"what-ifs {batch} of {replica} are damaged: {error}") from error
 
-    def write_model(self, version: str, manifest: bytes, weights: bytes) -> None:
-        """Write the weights, by the hash of their content, and then the row that makes the version appear."""
-        address = sha256(weights).hexdigest()
-        parts = [weights[start : start + _PART_BYTES] for start in range(0, len(weights), _PART_BYTES)]
+    def write_model(self, version: str, manifest: bytes, content: bytes) -> None:
+        """Write the content, by its hash, and then the row that makes the version appear."""
+        address = sha256(content).hexdigest()
+        parts = [content[start : start + _PART_BYTES] for start in range(0, len(content), _PART_BYTES)]
         bound = self._connection.bound
         self._connection.run(
             "write_model", [writing([bound(_WRITE_PART, address, n, part)]) for n, part in enumerate(parts)]
@@ -78,7 +78,7 @@ class CassandraRecords:
         self._connection.run("write_model", [writing([row])])
 
     def model(self, version: str) -> ModelRow | None:
-        """As promised; raises StoreError where the weights are not those that were registered."""
+        """As promised; raises StoreError where the content is not what was registered."""
         [found] = self._connection.run("model", [self._model(version)])
         return found
 
@@ -91,10 +91,10 @@ class CassandraRecords:
         found: list[Any] = []
         for part in range(parts):
             found += yield from reading(bound(_PART, address, part))
-        weights = b"".join(content for (content,) in found)
-        if sha256(weights).hexdigest() != address:
-            raise StoreError(f"the weights of model {version} are not those that were registered: their hash differs")
-        return ModelRow(version=version, manifest=manifest, weights=weights)
+        content = b"".join(part for (part,) in found)
+        if sha256(content).hexdigest() != address:
+            raise StoreError(f"the files of model {version} are not those that were registered: their hash differs")
+        return ModelRow(version=version, manifest=manifest, content=content)
 
     def model_versions(self) -> list[str]:
         return [version for (version,) in self._read("model_versions", _VERSIONS, _REGISTRY)]

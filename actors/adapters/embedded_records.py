@@ -43,18 +43,18 @@ class SqliteRecords:
         with self._records.reading("what_ifs") as connection:
             return first_blob(connection.execute(query, (replica, batch)))
 
-    def write_model(self, version: str, manifest: bytes, weights: bytes) -> None:
+    def write_model(self, version: str, manifest: bytes, content: bytes) -> None:
         with self._records.writing("write_model") as connection:
             connection.execute(
                 "INSERT INTO models (version, manifest, weights) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (version, manifest, weights),
+                (version, manifest, content),
             )
 
     def model(self, version: str) -> ModelRow | None:
         query = "SELECT manifest, weights FROM models WHERE version = ?"
         with self._records.reading("model") as connection:
             row = connection.execute(query, (version,)).fetchone()
-        return None if row is None else ModelRow(version=version, manifest=row[0], weights=row[1])
+        return None if row is None else ModelRow(version=version, manifest=row[0], content=row[1])
 
     def model_versions(self) -> list[str]:
         with self._records.reading("model_versions") as connection:

@@ -190,17 +190,17 @@ class WhatIfStore(Protocol):
 
 
 class ModelRow(Struct, frozen=True, kw_only=True):
-    """One model version as it was registered: its manifest (JSON) and its weights (safetensors)."""
+    """One model version as it was registered: its manifest (JSON), and the other files of its folder as one content."""
 
     version: str
     manifest: bytes
-    weights: bytes
+    content: bytes
 
 
 class ModelStore(Protocol):
     """Every model version that was ever registered. A version never changes: the first one of its name stays."""
 
-    def write_model(self, version: str, manifest: bytes, weights: bytes) -> None:
+    def write_model(self, version: str, manifest: bytes, content: bytes) -> None:
         """Durable on return, and whole or not there at all. Raises StoreUnavailable."""
         ...
 

@@ -86,7 +86,7 @@ def write_rows(
 
 def _write(history: AllHistory, rows: Sequence[Row]) -> None:
     for model in [row for row in rows if isinstance(row, ModelRow)]:
-        history.write_model(model.version, model.manifest, model.weights)
+        history.write_model(model.version, model.manifest, model.content)
     history.write(
         HistoryBatch(
             predictions=tuple(row for row in rows if isinstance(row, PredictionRow)),

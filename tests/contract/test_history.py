@@ -217,15 +217,15 @@ class TestModels:
         history.write_model("net-2", b'{"seed": 2}', weights)
         history.write_model("net-1", b'{"seed": 1}', b"")
         found = open_another()
-        assert found.model("net-2") == ModelRow(version="net-2", manifest=b'{"seed": 2}', weights=weights)
-        assert found.model("net-1") == ModelRow(version="net-1", manifest=b'{"seed": 1}', weights=b"")
+        assert found.model("net-2") == ModelRow(version="net-2", manifest=b'{"seed": 2}', content=weights)
+        assert found.model("net-1") == ModelRow(version="net-1", manifest=b'{"seed": 1}', content=b"")
         assert found.model("net-3") is None
         assert found.model_versions() == ["net-1", "net-2"]
 
     def test_a_version_never_changes(self, history: AnyHistory) -> None:
         history.write_model("net-1", b"first", b"first weights")
         history.write_model("net-1", b"second", b"second weights, longer")
-        assert history.model("net-1") == ModelRow(version="net-1", manifest=b"first", weights=b"first weights")
+        assert history.model("net-1") == ModelRow(version="net-1", manifest=b"first", content=b"first weights")
 
     def test_without_models_there_are_none(self, history: AnyHistory) -> None:
         assert history.model_versions() == [] and history.model("net-1") is None

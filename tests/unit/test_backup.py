@@ -488,7 +488,7 @@ class TestOffsets:
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
 NUMBER = st.integers(-(2**63), 2**63 - 1)
 ROWS = {
-    "models": st.builds(ModelRow, version=TEXT, manifest=st.binary(), weights=st.binary()),
+    "models": st.builds(ModelRow, version=TEXT, manifest=st.binary(), content=st.binary()),
     "feature_snapshots": st.builds(InputsRow, snapshot_id=TEXT, inputs=st.binary()),
     "predictions": st.builds(
         PredictionRow,
