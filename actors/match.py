@@ -61,6 +61,10 @@ class MatchActor:
             is_fenced=self._is_fenced,
         )
 
+    def until_stopped(self) -> None:
+        """Return when the match is stopped; a caller is told at once when its process dies."""
+        self._stop.wait()
+
     def stop(self) -> None:
         """End the threads, saving a snapshot; the actor is of no use afterwards."""
         self._stop.set()

@@ -265,7 +265,7 @@ class System:
 
         from actors.history_writer import HistoryWriter
         from actors.supervisor import FixtureSupervisor
-        from cluster.wiring import RayMatchRunner
+        from cluster.runner import RayMatchRunner
 
         wiring = self._wiring
         plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}

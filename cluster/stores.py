@@ -14,6 +14,7 @@ from actors.domain.ports import (
     FEED,
     FIXTURES,
     FORECASTS,
+    ActivityStore,
     Archive,
     EventLog,
     EventPlaces,
@@ -29,7 +30,7 @@ from conf.schema import Config
 from conf.stores import CassandraStoreConfig, KafkaFeedConfig, RedisViewConfig
 
 
-class AllHistory(HistoryWriterPort, Archive, EventPlaces, WhatIfStore, ModelStore, Protocol):
+class AllHistory(HistoryWriterPort, Archive, EventPlaces, WhatIfStore, ModelStore, ActivityStore, Protocol):
     """All sides of history in one object."""
 
     def close(self) -> None: ...

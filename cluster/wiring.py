@@ -1,25 +1,20 @@
 """Builds what the parts are given, in the process where they run. The one place that knows every implementation."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
-from actors.domain.fixtures import Fixture
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
-from actors.match import MatchActor, Progress
 from actors.session import MatchPorts, MatchSettings
 from actors.snapshots import PatientSnapshots
 from cluster.checks import read_manifest
@@ -29,11 +24,8 @@ from cluster.stores import Stores
 from conf.schema import Config
 from serve_app.deps import AppDeps, Limits, ServedModels
 
-NAMESPACE = "touchline"
 FORECASTER_APP = "forecaster"
 _OWNER_WITHIN_S = 60.0  # real matches are leased a day ahead; sixteen owners start in 20 s on two cores
-_ASK_S = 1.0  # all match actors together have so long to say how far they are
-_STOP_S = 5.0  # a match actor has so long to save its snapshot before it is killed
 _WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
 
 
@@ -156,51 +148,3 @@ class Wiring:
         manifest = read_manifest(Path(self.config.model.folder).resolve())
         version = str(manifest["model_version"])
         return lambda: ServedModels(live=version, versions={version: manifest})
-
-
-class RayMatchRunner:
-    """Starts match actors by name, so that an operator finds `match:<id>` in the Ray dashboard."""
-
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
-        self._actor = ray.remote(MatchActor)
-        self._started: dict[str, Any] = {}
-
-    def start(self, fixture: Fixture) -> None:
-        options = self._actor.options(
-            name=actor_name(fixture.match_id),
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached",
-            max_restarts=-1,
-            max_concurrency=4,
-            num_cpus=0.01,
-            scheduling_strategy="SPREAD",  # so that the loss of a node is that of few matches
-        )
-        self._started[fixture.match_id] = options.remote(
-            fixture, self._wiring.match_ports, self._wiring.match_settings()
-        )
-
-    def progress(self, match_ids: Sequence[str]) -> dict[str, Progress]:
-        asked = {self._started[i].progress.remote(): i for i in match_ids if i in self._started}
-        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ASK_S) if asked else ([], [])
-        told: dict[str, Progress] = {}
-        for answer in ready:
-            with contextlib.suppress(RayError):  # who cannot answer is left out
-                told[asked[answer]] = ray.get(answer)
-        return told
-
-    def stop(self, match_id: str) -> None:
-        self._started.pop(match_id, None)
-        try:
-            actor = ray.get_actor(actor_name(match_id), namespace=NAMESPACE)
-        except ValueError:
-            return
-        with contextlib.suppress(RayError):  # it may be the one that hangs
-            ray.get(actor.stop.remote(), timeout=_STOP_S)
-        ray.kill(actor)
-
-
-def actor_name(match_id: str) -> str:
-    """Return the name of a match's actor."""
-    return f"match:{match_id}"

@@ -57,8 +57,10 @@ class SupervisorConfig:
     retire_unfinished_after_s: float = 6 * 3600.0  # not settled, as long past kick-off and without a new record
     stalled_after_s: float = 15.0  # records wait, none is read; or no answer
     start_timeout_s: float = 60.0
+    standbys: int = 1  # processes that own a match at once while Ray starts its own again
 
     def __post_init__(self) -> None:
+        need_whole("supervisor.standbys", self.standbys, least=0)
         names = "lease_before_s retire_after_s retire_unfinished_after_s stalled_after_s start_timeout_s"
         for name in names.split():
             need_positive(f"supervisor.{name}", getattr(self, name))
