@@ -6,6 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PROFILE ?= embedded
 JARS := .jars
+UV := 0.13.9
 DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
 STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
@@ -63,9 +64,10 @@ setup: $(STAMP)
 
 $(STAMP): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Touchline needs Python 3.11 (python3.11 with its venv module); none was found on the PATH" >&2; exit 2; }
-	@echo "Setting up: virtual environment and pinned packages (about 7 GB and three minutes the first time)"
+	@echo "Setting up: virtual environment and pinned packages (about 7 GB and one to five minutes the first time)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "python3.11 has no venv module: install the package python3.11-venv" >&2; exit 2; }
-	@set -o pipefail; $(PY) -m pip install --disable-pip-version-check -r requirements.txt | grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-110
+	@$(PY) -m pip install -q --disable-pip-version-check uv==$(UV) && $(VENV)/bin/uv pip install --python $(PY) --no-cache -r requirements.txt \
+	  || { echo "uv could not install them; pip tries, which takes longer" >&2; $(PY) -m pip install -q --disable-pip-version-check -r requirements.txt; }
 	@rm -f $(VENV)/installed-* && touch $@
 	@echo "Set up."
 

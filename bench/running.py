@@ -20,7 +20,7 @@ from conf.run import load, setting
 from conf.services import CassandraServiceConfig, KafkaServiceConfig, RedisServiceConfig, ServicesConfig
 
 REPO = Path(__file__).resolve().parents[1]
-_STARTS_WITHIN_S = 120.0
+_STARTS_WITHIN_S = 180.0
 
 
 def free_ports(count: int) -> list[int]:

@@ -128,7 +128,7 @@ class Storm:
 
     def wait_until_fresh(self) -> None:
         """Wait until every match in play has caught up with its feed."""
-        eventually(lambda: self._all_live_are("FRESH"), timeout_s=60)
+        eventually(lambda: self._all_live_are("FRESH"), timeout_s=180)
 
     def _all_live_are(self, state: str) -> bool:
         states = self.watch.looks[-1].states.values() if self.watch.looks else ()

@@ -85,12 +85,12 @@ def _play(system: System, services: Services | None) -> Played:
     with a_page() as page:
         page.goto(system.base)
         page.evaluate(MARK)
-        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
+        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=120)
         scores = [_scores(page)]
-        _kill_ours(system)
+        _kill_ours(system, *(["replay.speed=30"] if services else []))  # so that a storm has its time
         if services is not None:
             played.storm = _brave_the_storm(system, services)
-        eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=240, every_s=0.5)
+        eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=300, every_s=0.5)
         eventually(lambda: _history_is_complete(played), timeout_s=60, every_s=0.5)
         last = {fixture.match_id: counted(played.log, fixture)[-1].seq for fixture in played.fixtures}
         eventually(lambda: played.reader.trader.last == last, timeout_s=30)
@@ -99,19 +99,20 @@ def _play(system: System, services: Services | None) -> Played:
     return played
 
 
-def _kill_ours(system: System) -> None:
+def _kill_ours(system: System, *then: str) -> None:
+    """Kill a match, the forecaster and everything, and start again with these options."""
     _wait_for_minute(system, 10)
     system.processes("ray::MatchActor")[0].kill()
     _wait_for_minute(system, 20)
     system.processes("Forecaster")[0].kill()
     _wait_for_minute(system, 30)
     system.kill_everything()
-    system.start()
+    system.start(*then)
 
 
 def _brave_the_storm(system: System, services: Services) -> Storm:
     """Lose each server while the matches go on; Cassandra is away until they are over."""
-    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=60)
+    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=120)
     storm = Storm(system=system, services=services, watch=Watch(system.base))
     try:
         storm.wait_until_fresh()
