@@ -22,9 +22,9 @@ def _histogram(name: str, description: str) -> Histogram:
 class MatchMetrics:
     """What a match actor counts."""
 
-    def applied(self) -> None:
-        """Count a feed record that was folded."""
-        _counter("touchline_records_applied_total", "Feed records folded").inc()
+    def applied(self, records: int) -> None:
+        """Count feed records that were folded."""
+        _counter("touchline_records_applied_total", "Feed records folded").inc(records)
 
     def rejected(self, reason: str) -> None:
         """Count a feed record that went to feed.dlq."""

@@ -43,7 +43,7 @@ from actors.domain.ports import (
 )
 from actors.domain.published import accept
 from actors.machines.match import DeadLetter, Entry, Reforecast, step_decoded
-from actors.machines.status import feed_status
+from actors.machines.status import feed_status, gap_reasons, may_differ
 from actors.metrics import MatchMetrics
 from actors.ownership import Claim, claim, published_of
 
@@ -240,13 +240,13 @@ class MatchSession:
                         self._metrics.rejected(effect.reason)
                     case Reforecast() if record.offset > self._published.seq:
                         drafts.append(_draft(state, effect, record, feed_record))
+        self._metrics.applied(len(records))
         return state, drafts, letters
 
     def _note(self, record: LogRecord, feed_record: FeedRecord | None, before: MatchState, after: MatchState) -> None:
-        self._metrics.applied()
         if feed_record is not None and feed_record.provider == self._fixture.believed.clock:
             self._heard_at = self._sent_at(record)
-        if feed_status(before)[0] != "GAP" and feed_status(after)[0] == "GAP":
+        if may_differ(before, after) and gap_reasons(after) and not gap_reasons(before):
             self._metrics.gap()
             logger.info("Match has a gap", extra={"match_id": self._match_id, "offset": record.offset})
 

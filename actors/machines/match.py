@@ -39,7 +39,7 @@ from actors.machines.checks import (
     whose,
 )
 from actors.machines.settling import is_goal, settled, told_anew, told_late
-from actors.machines.status import visible
+from actors.machines.status import looks_different
 
 FORECAST_EVERY_MS = 5_000  # of match time, while nothing else moves the numbers
 _UNSEEN = Sequence()
@@ -112,19 +112,8 @@ def fold(state: MatchState, records: Iterable[FeedRecord]) -> MatchState:
 
 
 def _effects(before: MatchState, after: MatchState, kind: str) -> tuple[Effect, ...]:
-    due = before.offset < 0 or _looks_different(before, after) or (kind == "tick" and _passed_a_multiple(before, after))
+    due = before.offset < 0 or looks_different(before, after) or (kind == "tick" and _passed_a_multiple(before, after))
     return (Reforecast(trigger=kind),) if due else ()
-
-
-def _looks_different(before: MatchState, after: MatchState) -> bool:
-    if (
-        before.summary is after.summary
-        and before.books is after.books
-        and before.sequences is after.sequences
-        and before.ticked.period == after.ticked.period
-    ):
-        return False  # nothing that a reader sees can have moved
-    return visible(before) != visible(after)
 
 
 def _passed_a_multiple(before: MatchState, after: MatchState) -> bool:

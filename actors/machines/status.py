@@ -3,6 +3,7 @@
 from actors.domain.events import Lineups
 from actors.domain.forecast import Status, worst
 from actors.domain.match import Book, MatchState, Sequence, anchor_prices
+from actors.domain.summary import Summary
 
 _UNSEEN = Sequence()
 
@@ -17,21 +18,48 @@ def feed_status(state: MatchState) -> tuple[Status, tuple[str, ...]]:
 def gap_reasons(state: MatchState) -> tuple[str, ...]:
     """Say why score, cards or clock may be wrong; empty if they can be trusted."""
     believed, summary = state.believed, state.summary
-    sequences = [state.sequences.get(p, _UNSEEN) for p in {believed.events, believed.clock} if p]
-    checks = {
-        "records_missing": any(s.missing for s in sequences),
-        "records_lost": any(s.is_lost for s in sequences),
-        "score_mismatch": _score_mismatch(state),
-        "period_skipped": _period_skipped(state),
-        "teams_swapped": _teams_swapped(state),
-        "no_score_provider": believed.events is None and summary.phase not in ("scheduled", "postponed"),
-    }
-    return tuple(reason for reason, holds in checks.items() if holds)
+    events = state.sequences.get(believed.events or "", _UNSEEN)
+    clock = state.sequences.get(believed.clock or "", _UNSEEN)
+    found = []
+    if events.missing or clock.missing:
+        found.append("records_missing")
+    if events.is_lost or clock.is_lost:
+        found.append("records_lost")
+    if _score_mismatch(state):
+        found.append("score_mismatch")
+    if _period_skipped(state):
+        found.append("period_skipped")
+    if _teams_swapped(state):
+        found.append("teams_swapped")
+    if believed.events is None and summary.phase not in ("scheduled", "postponed"):
+        found.append("no_score_provider")
+    return tuple(found)
 
 
-def visible(state: MatchState) -> tuple[object, ...]:
-    """Return all that a forecast shows or rests on, but for the clock: if it differs, a new forecast is due."""
-    summary, book = state.summary, state.books.get("1x2")
+def may_differ(before: MatchState, after: MatchState) -> bool:
+    """Say whether a record touched anything that status or forecasts rest on, the clock apart: most ticks do not."""
+    return not (
+        before.summary is after.summary
+        and before.books is after.books
+        and before.sequences is after.sequences
+        and before.ticked.period == after.ticked.period
+    )
+
+
+def looks_different(before: MatchState, after: MatchState) -> bool:
+    """Say whether anything that a forecast shows or rests on differs, but for the clock: a new one is due then."""
+    if not may_differ(before, after):
+        return False
+    if before.summary is not after.summary and _told(before.summary) != _told(after.summary):
+        return True
+    if before.books is not after.books and _shown(before.books.get("1x2")) != _shown(after.books.get("1x2")):
+        return True
+    if before.anchors is not after.anchors and anchor_prices(before.anchors) != anchor_prices(after.anchors):
+        return True
+    return feed_status(before) != feed_status(after)
+
+
+def _told(summary: Summary) -> tuple[object, ...]:
     return (
         summary.phase,
         summary.period,
@@ -42,9 +70,6 @@ def visible(state: MatchState) -> tuple[object, ...]:
         summary.yellow,
         summary.sent_off,
         summary.off_pitch,
-        feed_status(state),
-        _shown(book),
-        anchor_prices(state.anchors),
     )
 
 
