@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -31,7 +31,6 @@ GIVE_UP_S = 15.0  # and then the caller is told
 _SLICE_S = 0.5  # of one poll
 _LOOK_WAIT_MS = 10  # how long a broker may wait for news where somebody only looks
 _FOLLOW_WAIT_MS = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAMAGED = "its checksum does not match: these are not the bytes that were appended"
 
 
@@ -190,5 +189,5 @@ class KafkaReader:
 
 def _record(partition: int, record: Any) -> LogRecord:
     key = None if record.key is None else record.key.decode(errors="replace")
-    appended_at = _EPOCH + timedelta(milliseconds=record.timestamp)
+    appended_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     return LogRecord(partition=partition, offset=record.offset, key=key, value=record.value, appended_at=appended_at)

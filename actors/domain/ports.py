@@ -19,7 +19,7 @@ class NewRecord(Struct, frozen=True, kw_only=True):
     value: bytes | None
 
 
-class LogRecord(Struct, frozen=True, kw_only=True):
+class LogRecord(Struct, frozen=True, kw_only=True, gc=False):  # holds nothing that could hold it
     """What a reader gets: the record, its place, and when the log took it (aware UTC, the log's clock)."""
 
     partition: int

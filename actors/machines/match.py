@@ -45,7 +45,7 @@ FORECAST_EVERY_MS = 5_000  # of match time, while nothing else moves the numbers
 _UNSEEN = Sequence()
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One record of the match's partition as it stands in the log."""
 
     offset: int
