@@ -18,7 +18,7 @@ from actors.domain.events import (
     Side,
     Substitution,
 )
-from actors.domain.features import FEATURE_NAMES, Extractor, PreMatch, TeamBefore, catalogue, extract, snapshot
+from actors.domain.features import FEATURE_NAMES, Extractor, PreMatch, catalogue, extract, snapshot
 from actors.domain.features.fitted import fitted
 from actors.domain.features.shot_model import TERMS
 from actors.domain.match import MatchState
@@ -204,20 +204,22 @@ def test_line_ups_are_judged_by_what_was_known_of_their_players() -> None:
     )
     change = Substitution(side="home", player_off="h1", player_on="h3")
     state = played([a_record(1, sheet), a_record(2, change, minute(10))])
-    before = TeamBefore(players={"h1": 0.2, "h3": 0.6}, last_starters=("h1",))
-    now = inputs(state, minute(20), PreMatch(home=before))
+    before = PreMatch(home_form={"h1": 0.2, "h3": 0.6}, home_starters=("h1",))
+    now = inputs(state, minute(20), before)
     assert (now["home_starters_value"], now["home_pitch_value"], now["home_known_starters"]) == (0.2, 0.6, 1.0)
     assert (now["home_forwards_added"], now["home_defenders_added"], now["home_lineup_changes"]) == (1.0, -1.0, 1.0)
     assert math.isnan(now["away_starting_defenders"]) and math.isnan(now["away_pitch_value"])
 
 
 def test_ratings_give_expected_goals_and_stay_missing_where_one_is() -> None:
-    home, away = TeamBefore(go_attack=0.2, go_defence=0.1), TeamBefore(go_attack=-0.1, go_defence=0.3)
-    now = inputs(a_match(), Clock(1, 0), PreMatch(home=home, away=away, go_mu=0.25, go_home=0.3))
-    assert now["go_home_rate"] == pytest.approx(math.exp(0.25 + 0.15 + 0.2 - 0.3))
-    assert now["go_away_rate"] == pytest.approx(math.exp(0.25 - 0.15 - 0.1 - 0.1))
-    assert now["home_go_attack"] == 0.2
-    assert math.isnan(now["cp_home_rate"]) and math.isnan(now["home_days_since_last"])
+    known = {"go_supremacy": 0.4, "go_total": 0.6, "home_rest_days": math.nan}
+    now = inputs(a_match(), Clock(1, 0), PreMatch(numbers=known))
+    assert now["go_home_rate"] == pytest.approx(math.exp(0.5))
+    assert now["go_away_rate"] == pytest.approx(math.exp(0.1))
+    assert now["go_supremacy"] == 0.4
+    assert math.isnan(now["cp_home_rate"]) and math.isnan(now["home_rest_days"])
+    with pytest.raises(ValueError, match="no 'made_up'"):
+        PreMatch(numbers={"made_up": 1.0})
 
 
 def test_prices_open_move_and_close() -> None:
@@ -246,7 +248,7 @@ def test_ages_are_of_the_source_and_missing_where_the_value_is() -> None:
     found = extract(state, NOBODY, minute(10))
     ages = dict(zip(FEATURE_NAMES, found.ages_s.tolist(), strict=True))
     assert (ages["home_passes_match"], ages["latest_home"]) == (60.0, 300.0)
-    assert math.isnan(ages["opening_home"]) and math.isnan(ages["home_go_attack"])
+    assert math.isnan(ages["opening_home"]) and math.isnan(ages["go_supremacy"])
 
 
 def test_corrections_and_retractions_leave_nothing_behind() -> None:

@@ -3,7 +3,7 @@
 from actors.domain.features.catalogue import FEATURE_NAMES, catalogue
 from actors.domain.features.describe import Feature, Group
 from actors.domain.features.extract import Extracted, Extractor, extract, snapshot
-from actors.domain.features.prematch import PreMatch, TeamBefore
+from actors.domain.features.prematch import PreMatch
 
 __all__ = [
     "FEATURE_NAMES",
@@ -12,7 +12,6 @@ __all__ = [
     "Feature",
     "Group",
     "PreMatch",
-    "TeamBefore",
     "catalogue",
     "extract",
     "snapshot",

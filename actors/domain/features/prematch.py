@@ -1,171 +1,149 @@
-"""What is known of a match before its kick-off and does not come by its feed. Every field may be missing.
+"""What is known of a match before its kick-off and does not come by its feed: ratings, form, schedule, earlier prices.
 
-Ratings are those of the model notes, "The recipe": `go` from goals, `cp` from goals and shots, `im` from earlier
-matches' closing prices, `st` shots on target, `sh` shots, `co` corners. Whoever fills it knows earlier days only.
+Every number may be missing. The ratings are those of the model notes, "The recipe". Whoever fills this in knows earlier
+days only; the names are those of the columns that training computes.
 """
 
 import math
-from typing import Annotated, Any, get_args, get_type_hints
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from actors.domain.features.describe import SIDES, Feature, Group
+from actors.domain.features.describe import SIDES, UNBOUNDED, Feature, Group
 
-
-def _known(group: Group, unit: str, definition: str, low: float = -math.inf, high: float = math.inf) -> Meta:
-    return Meta(description=definition, extra={"group": group, "unit": unit, "range": (low, high)})
-
-
-def _log(definition: str) -> Meta:
-    return _known("ratings", "log rate", definition, -4, 4)
-
-
-def _residual(definition: str) -> Meta:
-    return _known("form", "goals", definition, -5, 5)
-
-
-Maybe = float | None
-
-
-class TeamBefore(Struct, frozen=True, kw_only=True):
-    """What is known of one side."""
-
-    go_attack: Annotated[Maybe, _log("attack rating from goals")] = None
-    go_defence: Annotated[Maybe, _log("defence rating from goals")] = None
-    go_variance: Annotated[Maybe, _known("ratings", "squared log rate", "variance of both together", 0, 4)] = None
-    cp_attack: Annotated[Maybe, _log("attack rating from goals and shots")] = None
-    cp_defence: Annotated[Maybe, _log("defence rating from goals and shots")] = None
-    cp_variance: Annotated[Maybe, _known("ratings", "squared log rate", "variance of both together", 0, 4)] = None
-    im_attack: Annotated[Maybe, _log("attack rating from earlier closing prices")] = None
-    im_defence: Annotated[Maybe, _log("defence rating from earlier closing prices")] = None
-    im_variance: Annotated[Maybe, _known("ratings", "squared log rate", "variance of both together", 0, 4)] = None
-    st_attack: Annotated[Maybe, _log("attack rating from shots on target")] = None
-    st_defence: Annotated[Maybe, _log("defence rating from shots on target")] = None
-    sh_attack: Annotated[Maybe, _log("attack rating from shots")] = None
-    sh_defence: Annotated[Maybe, _log("defence rating from shots")] = None
-    co_attack: Annotated[Maybe, _log("attack rating from corners")] = None
-    co_defence: Annotated[Maybe, _log("defence rating from corners")] = None
-    home_effect: Annotated[Maybe, _log("this team's own home advantage beyond the league's")] = None
-    goal_residual_75: Annotated[Maybe, _residual("goal difference above expectation, fading by .75 a match")] = None
-    goal_residual_90: Annotated[Maybe, _residual("goal difference above expectation, fading by .9 a match")] = None
-    shot_residual_75: Annotated[Maybe, _residual("shot-based difference above expectation, by .75 a match")] = None
-    shot_residual_90: Annotated[Maybe, _residual("shot-based difference above expectation, by .9 a match")] = None
-    points_75: Annotated[Maybe, _known("form", "points", "points a match, fading by .75", 0, 3)] = None
-    points_90: Annotated[Maybe, _known("form", "points", "points a match, fading by .9", 0, 3)] = None
-    draws_90: Annotated[Maybe, _known("form", "share", "share of draws, fading by .9 a match", 0, 1)] = None
-    total_goals_90: Annotated[Maybe, _known("form", "goals", "goals of both sides, fading by .9 a match", 0, 20)] = None
-    venue_residual: Annotated[Maybe, _residual("goal difference above expectation at this venue, home or away")] = None
-    unbeaten: Annotated[Maybe, _known("form", "matches", "matches since the last defeat", 0, 200)] = None
-    reds_last_match: Annotated[Maybe, _known("form", "cards", "red cards in the match before", 0, 11)] = None
-    points_per_match: Annotated[Maybe, _known("form", "points", "this season so far", 0, 3)] = None
-    goal_difference_per_match: Annotated[Maybe, _known("form", "goals", "this season so far", -20, 20)] = None
-    rank: Annotated[Maybe, _known("form", "place", "place in the table", 1, 40)] = None
-    gap_to_top: Annotated[Maybe, _known("form", "points", "points a match behind the first", -3, 3)] = None
-    gap_to_drop: Annotated[Maybe, _known("form", "points", "points a match above the third last", -3, 3)] = None
-    matches_played: Annotated[Maybe, _known("schedule", "matches", "this season so far", 0, 80)] = None
-    days_since_last: Annotated[Maybe, _known("schedule", "days", "since the last match", 0, 4_000)] = None
-    days_since_third_last: Annotated[Maybe, _known("schedule", "days", "since the third last match", 0, 4_000)] = None
-    matches_in_14_days: Annotated[Maybe, _known("schedule", "matches", "in the 14 days before", 0, 14)] = None
-    players: dict[str, float] = {}  # player id -> possession value and expected goals added for each 90 minutes
-    last_starters: tuple[str, ...] = ()  # player ids of the line-up of the match before
+_SIGNALS: Mapping[str, str] = MappingProxyType(
+    {
+        "go": "goals",
+        "gof": "goals, quick to follow",
+        "ht": "half-time goals",
+        "cp": "goals and shots",
+        "cpf": "goals and shots, quick to follow",
+        "cps": "goals and shots, slow to follow",
+        "st": "shots on target",
+        "sh": "shots",
+        "co": "corners",
+        "im": "earlier closing prices",
+        "im2": "earlier closing prices, and goals and shots",
+        "im3": "earlier closing prices, and goals and shots, slow to follow",
+    }
+)
+_IN_DETAIL = ("go", "cp", "im", "im2", "im3")
+_DETAILS = (
+    ("attack_home", "attack of home", "log rate", -4.0, 4.0),
+    ("defence_home", "defence of home", "log rate", -4.0, 4.0),
+    ("attack_away", "attack of away", "log rate", -4.0, 4.0),
+    ("defence_away", "defence of away", "log rate", -4.0, 4.0),
+    ("variance", "variances of both teams added", "squared log rate", 0.0, 10.0),
+    ("home", "home advantage, the team's own included", "log rate", -2.0, 2.0),
+)
+_AVERAGED = (
+    ("goal_residual", "goal difference above what ratings expected", "goals", -10.0, 10.0),
+    ("comp_residual", "shot-based difference above what ratings expected", "goals", -10.0, 10.0),
+    ("points", "points a match", "points", 0.0, 3.0),
+    ("draws", "share of draws", "share", 0.0, 1.0),
+    ("total", "goals of both sides", "goals", 0.0, 20.0),
+)
+_DECAYS = (("fast", 0.75), ("slow", 0.9))
+_TABLE: tuple[tuple[str, str, str, Group, float, float], ...] = (
+    ("venue_residual", "goal difference above expectation at this venue", "goals", "form", -10, 10),
+    ("points_a_match", "points a match this season", "points", "form", 0, 3),
+    ("goal_difference_a_match", "goal difference a match this season", "goals", "form", -30, 30),
+    ("rank", "place in the table, as a share of the league's teams", "share", "form", 0, 1),
+    ("gap_to_top", "points a match behind the first", "points", "form", 0, 3),
+    ("gap_to_third_last", "points a match above the third last", "points", "form", -3, 3),
+    ("season_played", "matches of the season played, in units of 38", "share", "schedule", 0, 2),
+    ("rest_days", "days since the last match, 60 at most", "days", "schedule", 0, 60),
+    ("rest_days_third", "days since the third last match, 120 at most", "days", "schedule", 0, 120),
+    ("streak", "matches won in a row, negative: lost", "matches", "form", -100, 100),
+    ("reds_last", "red cards in the match before", "cards", "form", 0, 11),
+)
+_MATCH: tuple[tuple[str, str, str, Group, float, float], ...] = (
+    (
+        "head_to_head",
+        "home's goal difference above expectation in earlier meetings, fading",
+        "goals",
+        "head_to_head",
+        -10,
+        10,
+    ),
+    ("referee_home", "home's goal difference above expectation under this referee, shrunk", "goals", "league", -5, 5),
+    ("year_sine", "sine of the time of year", "sine", "schedule", -1, 1),
+    ("year_cosine", "cosine of the time of year", "cosine", "schedule", -1, 1),
+    ("weekend", "1 on Saturday and Sunday", "flag", "schedule", 0, 1),
+    ("hour", "hour of kick-off, local", "hour", "schedule", 0, 24),
+    *((f"tier_{tier}", f"1 in a league of tier {tier}", "flag", "league", 0, 1) for tier in range(1, 6)),
+)
+_RATES = (("home_rate", "goals expected of home"), ("away_rate", "goals expected of away"))
 
 
 class PreMatch(Struct, frozen=True, kw_only=True):
-    """What is known of a match."""
+    """What is known of a match. Player ids are those of the provider whose line-ups come by the feed.
 
-    home: TeamBefore = TeamBefore()
-    away: TeamBefore = TeamBefore()
-    go_mu: Annotated[Maybe, _known("league", "log goals", "mean of a side's log goals (go)", -2, 2)] = None
-    go_home: Annotated[Maybe, _known("league", "log goals", "home advantage (go)", -1, 1)] = None
-    cp_mu: Annotated[Maybe, _known("league", "log goals", "mean of a side's log goals (cp)", -2, 2)] = None
-    cp_home: Annotated[Maybe, _known("league", "log goals", "home advantage (cp)", -1, 1)] = None
-    im_mu: Annotated[Maybe, _known("league", "log goals", "mean of a side's log goals (im)", -2, 2)] = None
-    im_home: Annotated[Maybe, _known("league", "log goals", "home advantage (im)", -1, 1)] = None
-    league_draws: Annotated[Maybe, _known("league", "share", "share of draws in the last 380 matches", 0, 1)] = None
-    league_goals: Annotated[Maybe, _known("league", "goals", "goals a match in the last 380 matches", 0, 10)] = None
-    tier: Annotated[Maybe, _known("league", "tier", "tier of the league, 1 is the highest", 1, 6)] = None
-    season_share: Annotated[Maybe, _known("schedule", "share", "share of the season's days gone", 0, 1)] = None
-    month: Annotated[Maybe, _known("schedule", "month", "month of kick-off", 1, 12)] = None
-    weekday: Annotated[Maybe, _known("schedule", "day", "0 is Monday", 0, 6)] = None
-    hour_utc: Annotated[Maybe, _known("schedule", "hour", "hour of kick-off, UTC", 0, 24)] = None
-    meetings: Annotated[Maybe, _known("head_to_head", "matches", "earlier meetings at this venue", 0, 200)] = None
-    meeting_residual: Annotated[
-        Maybe, _known("head_to_head", "goals", "mean goal difference above expectation in them", -10, 10)
-    ] = None
-    meeting_goals: Annotated[Maybe, _known("head_to_head", "goals", "mean goals of both sides in them", 0, 20)] = None
-    referee_residual: Annotated[
-        Maybe, _known("league", "goals", "home goal difference above expectation under this referee, shrunk", -5, 5)
-    ] = None
+    Raises:
+        ValueError: `numbers` names what the catalogue does not have.
+    """
+
+    numbers: dict[str, float] = {}  # by the name in the catalogue; missing where it is left out, or NaN
+    home_form: dict[str, float] = {}  # player id -> expected goals and possession value added in 90 minutes
+    away_form: dict[str, float] = {}
+    home_starters: tuple[str, ...] = ()  # of the match before
+    away_starters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := self.numbers.keys() - GIVEN:
+            raise ValueError(f"the catalogue has no {min(unknown)!r} among what is known before kick-off")
 
 
-def _described(kind: type[Struct], prefix: str, of: str) -> tuple[tuple[str, Feature], ...]:
-    """Return (field, feature) for each number in a Struct."""
-    found = []
-    for field, hint in get_type_hints(kind, include_extras=True).items():
-        meta: Any = next((each for each in get_args(hint) if isinstance(each, Meta)), None)
-        if meta is None:
-            continue
-        told = meta.extra
-        feature = Feature(
-            name=f"{prefix}{field}",
-            definition=f"{meta.description}{of}",
-            unit=told["unit"],
-            source="before",
-            group=told["group"],
-            range=told["range"],
+def _feature(
+    name: str, definition: str, unit: str, group: Group, low: float = UNBOUNDED[0], high: float = UNBOUNDED[1]
+) -> Feature:
+    return Feature(name=name, definition=definition, unit=unit, source="before", group=group, range=(low, high))
+
+
+def _ratings() -> Iterable[Feature]:
+    for signal, of in _SIGNALS.items():
+        yield _feature(
+            f"{signal}_supremacy", f"log rate of home less away by ratings of {of}", "log rate", "ratings", -10, 10
         )
-        found.append((field, feature))
-    return tuple(found)
+        yield _feature(f"{signal}_total", f"log rates of both added by ratings of {of}", "log rate", "ratings", -10, 10)
+        if signal in _IN_DETAIL:
+            for name, what, unit, low, high in _DETAILS:
+                group: Group = "league" if name == "home" else "ratings"
+                yield _feature(f"{signal}_{name}", f"{what} by ratings of {of}", unit, group, low, high)
 
 
-_TEAM = {side: _described(TeamBefore, f"{side}_", f"; {side} team") for side in SIDES}
-_MATCH = _described(PreMatch, "", "")
-FILTERS = ("go", "cp", "im")
-_RATES = (
-    ("home_rate", "goals expected of home", "goals", (0.0, 20.0)),
-    ("away_rate", "goals expected of away", "goals", (0.0, 20.0)),
-    ("supremacy", "log rate of home less that of away", "log rate", (-8.0, 8.0)),
-    ("level", "log rates of both added", "log rate", (-8.0, 8.0)),
-)
+def _form() -> Iterable[Feature]:
+    for side in SIDES:
+        for speed, decay in _DECAYS:
+            for name, what, unit, low, high in _AVERAGED:
+                definition = f"{what}; {side} team, fading by {decay:g} a match"
+                yield _feature(f"{side}_{name}_{speed}", definition, unit, "form", low, high)
+        for name, what, unit, group, low, high in _TABLE:
+            yield _feature(f"{side}_{name}", f"{what}; {side} team", unit, group, low, high)
+    for name, what, unit, group, low, high in _MATCH:
+        yield _feature(name, what, unit, group, low, high)
+
+
+_GIVEN: tuple[Feature, ...] = (*_ratings(), *_form())
+GIVEN = frozenset(feature.name for feature in _GIVEN)
 BEFORE_FEATURES: tuple[Feature, ...] = (
-    *(feature for side in SIDES for _, feature in _TEAM[side]),
-    *(feature for _, feature in _MATCH),
+    *_GIVEN,
     *(
-        Feature(
-            name=f"{rating}_{name}",
-            definition=f"{definition} by the ratings {rating}, before kick-off",
-            unit=unit,
-            source="before",
-            group="ratings",
-            range=(low, high),
+        _feature(
+            f"{signal}_{name}", f"{what} in the whole match by ratings of {_SIGNALS[signal]}", "goals", "ratings", 0, 20
         )
-        for rating in FILTERS
-        for name, definition, unit, (low, high) in _RATES
+        for signal in _IN_DETAIL
+        for name, what in _RATES
     ),
 )
 
 
 def before_values(prematch: PreMatch) -> list[float]:
     """Return the values of BEFORE_FEATURES; NaN is missing."""
-    values = []
-    for side in SIDES:
-        team: TeamBefore = getattr(prematch, side)
-        values += [_number(getattr(team, field)) for field, _ in _TEAM[side]]
-    values += [_number(getattr(prematch, field)) for field, _ in _MATCH]
-    for rating in FILTERS:
-        values += _expected(prematch, rating)
+    numbers = prematch.numbers
+    values = [numbers.get(feature.name, math.nan) for feature in _GIVEN]
+    for signal in _IN_DETAIL:
+        supremacy, total = (numbers.get(f"{signal}_{name}", math.nan) for name in ("supremacy", "total"))
+        values += [math.exp((total + supremacy) / 2), math.exp((total - supremacy) / 2)]
     return values
-
-
-def _expected(prematch: PreMatch, rating: str) -> list[float]:
-    home, away = prematch.home, prematch.away
-    mu, advantage = (_number(getattr(prematch, f"{rating}_{name}")) for name in ("mu", "home"))
-    attack, defence = f"{rating}_attack", f"{rating}_defence"
-    half = advantage / 2 + (home.home_effect or 0.0)
-    home_eta = mu + half + _number(getattr(home, attack)) - _number(getattr(away, defence))
-    away_eta = mu - half + _number(getattr(away, attack)) - _number(getattr(home, defence))
-    return [math.exp(home_eta), math.exp(away_eta), home_eta - away_eta, home_eta + away_eta]
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -11,7 +11,6 @@ from actors.domain.events import Card, Clock, Lineups, PenaltyAwarded, PenaltyMi
 from actors.domain.features.clock_state import LONGEST_MIN
 from actors.domain.features.describe import FEED_STALE_S, SIDES, Feature, Group
 from actors.domain.features.moment import MINUTE_MS, Moment
-from actors.domain.features.prematch import TeamBefore
 from actors.domain.summary import Summary
 
 PLAYERS = 11
@@ -190,18 +189,21 @@ def squad_values(moment: Moment) -> list[float]:
     values = []
     for side in _BOTH:
         squad = squad_of(moment.decisive, side, moment.table.first_half_ms)
-        before: TeamBefore = getattr(moment.prematch, side)
-        values += [math.nan] * len(_SQUAD_ROWS) if squad is None else _squad(moment, squad, before, side)
+        values += [math.nan] * len(_SQUAD_ROWS) if squad is None else _squad(moment, squad, side)
     return values
 
 
-def _squad(moment: Moment, squad: Squad, before: TeamBefore, side: Side) -> list[float]:
+def _squad(moment: Moment, squad: Squad, side: Side) -> list[float]:
     cautioned = {e.payload.player_id for e in moment.decisive if isinstance(e.payload, Card) and e.payload.side == side}
     played = [moment.elapsed_min - minute for minute in squad.came_on.values()]
-    last = before.last_starters
-    known = [before.players[each] for each in squad.starters if each in before.players]
-    pitch = [before.players[each] for each in squad.came_on if each in before.players]
-    bench = [before.players[each] for each in squad.bench if each in before.players]
+    before = moment.prematch
+    last, form = (
+        (before.home_starters, before.home_form) if side == "home" else (before.away_starters, before.away_form)
+    )
+    known, pitch, bench = (
+        [form[player] for player in players if player in form]
+        for players in (squad.starters, squad.came_on, squad.bench)
+    )
     return [
         float(len(cautioned & squad.came_on.keys())),
         float(len(squad.came_on.keys() & set(squad.starters))),
@@ -213,7 +215,7 @@ def _squad(moment: Moment, squad: Squad, before: TeamBefore, side: Side) -> list
         _role_count(squad, squad.starters, "FWD"),
         float(len(squad.bench)),
         float(len(set(squad.starters) - set(last))) if last else math.nan,
-        float(len(known)) if before.players else math.nan,
+        float(len(known)) if form else math.nan,
         *(_mean(each) for each in (known, pitch, bench, sorted(pitch)[-3:])),
     ]
 
