@@ -298,9 +298,9 @@ def test_a_snapshot_is_addressed_by_its_content() -> None:
 
 def test_after_full_time_it_is_the_end_of_regular_time() -> None:
     now = inputs(a_match((goal(), minute(5))))
-    assert (now["minute"], now["period"], now["elapsed"], now["left"]) == (90.0, 3.0, 94.0, 0.0)
+    assert (now["minute"], now["half"], now["elapsed"], now["left"]) == (90.0, 3.0, 94.0, 0.0)
 
 
 def test_in_the_break_it_is_the_start_of_the_second_half() -> None:
     now = inputs(played([*kicked_off(), a_record(3, PeriodEnd(), minute(46))]))
-    assert (now["minute"], now["period"], now["elapsed"], now["stoppage"]) == (45.0, 2.0, 46.0, 0.0)
+    assert (now["minute"], now["half"], now["elapsed"], now["stoppage"]) == (45.0, 2.0, 46.0, 0.0)

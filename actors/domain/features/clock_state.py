@@ -30,7 +30,7 @@ def _feature(
 
 STATE_FEATURES: tuple[Feature, ...] = (
     _feature("minute", "minute on the scoreboard, stoppage counted on from 45 and 90", "min", 0, LONGEST_MIN),
-    _feature("period", "1 or 2; 1 before kick-off, 3 when regular time is over", "count", 1, 3),
+    _feature("half", "1 or 2; 1 before kick-off, 3 when regular time is over", "count", 1, 3),
     _feature("elapsed", "minutes of play since kick-off, all stoppage counted", "min", 0, LONGEST_MIN),
     _feature("stoppage", "minutes beyond the 45th of this half", "min", 0, LONGEST_MIN),
     _feature("left_of_half", "minutes to the 45th of this half, nought in stoppage", "min", 0, HALF_MIN),
