@@ -148,7 +148,7 @@ SHOT_FEATURES: tuple[Feature, ...] = tuple(
 def shot_values(moment: Moment, summary: Summary) -> list[float]:
     """Return the values of SHOT_FEATURES; the first two are missing before a shot, all if nobody tells of shots."""
     goals = (summary.regular.home, summary.regular.away)
-    values = []
+    values: list[float] = []
     table, rows = moment.table, moment.rows
     for side in (0, 1):
         shots = np.flatnonzero(table.shot[:rows] & (table.side[:rows] == side) & ~np.isnan(table.xg[:rows]))

@@ -26,6 +26,7 @@ from actors.domain.events import (
 )
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 INTS = ("period", "ms", "since", "index", "side", "what", "detail", "success", "shot", "on_target", "tags")
 FLOATS = ("x", "y", "end_x", "end_y", "xg")

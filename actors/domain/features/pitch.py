@@ -3,6 +3,7 @@
 import numpy as np
 
 from actors.domain.distribution import FloatArray
+from actors.domain.features.columns import BoolArray
 
 LENGTH_M, WIDTH_M = 105.0, 68.0
 GOAL_WIDTH_M = 7.32
@@ -30,6 +31,6 @@ def goal_angle(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.arctan2(GOAL_WIDTH_M * ahead, ahead**2 + beside**2 - half**2)
 
 
-def in_box(x: FloatArray, y: FloatArray) -> FloatArray:
+def in_box(x: FloatArray, y: FloatArray) -> BoolArray:
     """Say which places lie in the penalty area attacked; NaN lies nowhere."""
     return (x >= BOX_X) & (np.abs(y - 50) <= BOX_Y)

@@ -6,16 +6,16 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from actors.domain.distribution import FloatArray
+from actors.domain.features.columns import BoolArray
 from actors.domain.features.describe import Group
 from actors.domain.features.fixed_point import to_fixed
 from actors.domain.features.pitch import FINAL_THIRD, LENGTH_M, MIDDLE_THIRD, WIDTH_M, goal_distance_m, in_box
 from actors.domain.features.table import Table
 
 Needs = Literal["score", "incidents", "shots", "balls", "details"]  # for nought to mean nought
-Mask = NDArray[np.bool_]
+
 BIG_CHANCE = 0.2
 LONG_PASS_M, SWITCH_M, PROGRESS_M, DEEP_M = 32.0, 30.0, 15.0, 20.0
 HIGH_UP = 60.0  # percent of the length: where a defensive action is pressing
@@ -29,36 +29,36 @@ class Quantity(Struct, frozen=True, kw_only=True):
     definition: str
     needs: Needs
     group: Group
-    weigh: Callable[[Table], FloatArray | Mask]
+    weigh: Callable[[Table], FloatArray | BoolArray]
     unit: str = "events"
     scale: float = 1.0  # `weigh` counts in units of 1 / scale
 
 
-def _what(*names: str) -> Callable[[Table], Mask]:
+def _what(*names: str) -> Callable[[Table], BoolArray]:
     return lambda t: t.is_what(*names)
 
 
-def _detail(*names: str) -> Callable[[Table], Mask]:
+def _detail(*names: str) -> Callable[[Table], BoolArray]:
     return lambda t: t.is_detail(*names)
 
 
-def _tag(name: str) -> Callable[[Table], Mask]:
+def _tag(name: str) -> Callable[[Table], BoolArray]:
     return lambda t: t.has_tag(name)
 
 
-def _won(*details: str) -> Callable[[Table], Mask]:
+def _won(*details: str) -> Callable[[Table], BoolArray]:
     return lambda t: t.is_detail(*details) & t.has_tag("won")
 
 
-def _pass(condition: Callable[[Table], Mask]) -> Callable[[Table], Mask]:
+def _pass(condition: Callable[[Table], BoolArray]) -> Callable[[Table], BoolArray]:
     return lambda t: t.is_what("pass") & condition(t)
 
 
-def _completed(condition: Callable[[Table], Mask]) -> Callable[[Table], Mask]:
+def _completed(condition: Callable[[Table], BoolArray]) -> Callable[[Table], BoolArray]:
     return lambda t: t.is_what("pass") & (t.success == 1) & condition(t)
 
 
-def _shot(condition: Callable[[Table], Mask]) -> Callable[[Table], Mask]:
+def _shot(condition: Callable[[Table], BoolArray]) -> Callable[[Table], BoolArray]:
     return lambda t: t.shot & condition(t)
 
 
@@ -66,28 +66,28 @@ def _length_m(t: Table) -> FloatArray:
     return np.hypot((t.end_x - t.x) * LENGTH_M / 100, (t.end_y - t.y) * WIDTH_M / 100)
 
 
-def _is_progressive(t: Table) -> Mask:
+def _is_progressive(t: Table) -> BoolArray:
     return goal_distance_m(t.x, t.y) - goal_distance_m(t.end_x, t.end_y) >= PROGRESS_M
 
 
-def _enters_box(t: Table) -> Mask:
+def _enters_box(t: Table) -> BoolArray:
     moves = t.is_what("pass", "carry", *SET_PIECES) & (t.success != 0)
     return moves & in_box(t.end_x, t.end_y) & ~in_box(t.x, t.y)
 
 
-def _shot_xg(condition: Callable[[Table], Mask]) -> Callable[[Table], FloatArray]:
+def _shot_xg(condition: Callable[[Table], BoolArray]) -> Callable[[Table], FloatArray]:
     return lambda t: to_fixed(np.where(t.shot & condition(t), t.xg, 0.0))
 
 
-def _is_far(t: Table) -> Mask:
+def _is_far(t: Table) -> BoolArray:
     return t.shot & ~in_box(t.x, t.y)
 
 
-def _everything(t: Table) -> Mask:
+def _everything(t: Table) -> BoolArray:
     return np.ones(len(t.t_ms), np.bool_)
 
 
-_Row = tuple[str, str, Callable[[Table], FloatArray | Mask]]
+_Row = tuple[str, str, Callable[[Table], FloatArray | BoolArray]]
 
 
 def _all(needs: Needs, group: Group, *rows: _Row, unit: str = "events", scale: float = 1.0) -> tuple[Quantity, ...]:
@@ -257,7 +257,7 @@ _DEPTHS = ("own_third", "middle_third", "final_third")
 _BOX_ACTIONS = ("pass", "touch", "shot", "duel", "clearance")
 
 
-def _in_zone(t: Table, depth: int, lane: int) -> Mask:
+def _in_zone(t: Table, depth: int, lane: int) -> BoolArray:
     held = t.is_what("pass", "carry", "touch", "shot", "duel", "throw_in", *SET_PIECES)
     along = (t.x >= 100 * depth / 3) & ((t.x < 100 * (depth + 1) / 3) | (depth == 2))
     return held & along & (t.y >= 25 * lane) & ((t.y < 25 * (lane + 1)) | (lane == 3))

@@ -7,6 +7,7 @@ Soccermatics); the weights are fitted by `training.fit_quantities`.
 import numpy as np
 
 from actors.domain.distribution import FloatArray
+from actors.domain.features.columns import BoolArray
 from actors.domain.features.fitted import fitted
 from actors.domain.features.pitch import goal_angle, goal_distance_m
 
@@ -33,7 +34,7 @@ def shot_terms(
     return np.stack(columns, axis=-1)
 
 
-def expected_goals(terms: FloatArray, is_penalty: FloatArray) -> FloatArray:
+def expected_goals(terms: FloatArray, is_penalty: BoolArray) -> FloatArray:
     """Return the probability that each of n shots is a goal; NaN where its place is unknown."""
     constants = fitted()
     weights = np.array([constants.shot_weights[term] for term in TERMS])

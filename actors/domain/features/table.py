@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actors.domain.distribution import FloatArray
 from actors.domain.events import MAX_PERIOD_MS, Clock
-from actors.domain.features.columns import DETAIL, FLOATS, INTS, TAG, TELLS_DETAILS, WHAT, Columns, IntArray
+from actors.domain.features.columns import DETAIL, FLOATS, INTS, TAG, TELLS_DETAILS, WHAT, BoolArray, Columns, IntArray
 from actors.domain.features.shot_model import SET_PIECE_S, expected_goals, shot_terms
 from actors.domain.features.zone_value import value_gained
-
-BoolArray = NDArray[np.bool_]
 
 HOLDING = ("pass", "shot", "carry", "touch", "corner", "free_kick", "throw_in", "goal_kick", "take_on", "recovery")
 LONGEST_HOLD_MS = 10_000  # between two touches of one side; beyond that the ball was dead
@@ -56,11 +53,13 @@ class Table:
 
     def is_what(self, *names: str) -> BoolArray:
         """Say which rows are one of these."""
-        return among(names)[self.what]
+        found: BoolArray = among(names)[self.what]
+        return found
 
     def is_detail(self, *names: str) -> BoolArray:
         """Say which rows have one of these details."""
-        return among(names, is_detail=True)[self.detail]
+        found: BoolArray = among(names, is_detail=True)[self.detail]
+        return found
 
     def has_tag(self, name: str) -> BoolArray:
         """Say which rows carry a tag."""

@@ -208,7 +208,8 @@ def _fading(moment: Moment) -> FloatArray:
     age_s = np.minimum((moment.now_ms - moment.table.t_ms[:rows]) // 1_000, _FADED_S - 1)
     sides = np.stack([moment.table.side[:rows] == side for side in (0, 1)])
     by_age = _WEIGHTS[:, None, age_s] * sides
-    return np.einsum("hsn,qn->hsq", by_age, moment.weights.rows[_PRESSURE_AT, :rows])
+    sums: FloatArray = np.einsum("hsn,qn->hsq", by_age, moment.weights.rows[_PRESSURE_AT, :rows])
+    return sums
 
 
 def pressure(moment: Moment) -> FloatArray:
