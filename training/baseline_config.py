@@ -76,6 +76,7 @@ def _keys(schema: type[object]) -> list[str]:
 
 
 def check_date(key: str, value: str) -> None:
+    """Raise SetupError unless `value` is an ISO date."""
     try:
         date.fromisoformat(value)
     except ValueError:

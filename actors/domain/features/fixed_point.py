@@ -9,7 +9,6 @@ import numpy as np
 from actors.domain.distribution import FloatArray
 
 SCALE = 1e6
-LARGEST = 2.0**53
 
 
 def to_fixed(values: FloatArray) -> FloatArray:

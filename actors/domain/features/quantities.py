@@ -67,12 +67,13 @@ def _length_m(t: Table) -> FloatArray:
 
 
 def _is_progressive(t: Table) -> BoolArray:
-    return goal_distance_m(t.x, t.y) - goal_distance_m(t.end_x, t.end_y) >= PROGRESS_M
+    nearer: BoolArray = goal_distance_m(t.x, t.y) - goal_distance_m(t.end_x, t.end_y) >= PROGRESS_M
+    return nearer
 
 
 def _enters_box(t: Table) -> BoolArray:
-    moves = t.is_what("pass", "carry", *SET_PIECES) & (t.success != 0)
-    return moves & in_box(t.end_x, t.end_y) & ~in_box(t.x, t.y)
+    kept: BoolArray = t.success != 0
+    return t.is_what("pass", "carry", *SET_PIECES) & kept & in_box(t.end_x, t.end_y) & ~in_box(t.x, t.y)
 
 
 def _shot_xg(condition: Callable[[Table], BoolArray]) -> Callable[[Table], FloatArray]:

@@ -63,12 +63,14 @@ class Table:
 
     def has_tag(self, name: str) -> BoolArray:
         """Say which rows carry a tag."""
-        return (self.tags & TAG[name]) != 0
+        carried: BoolArray = (self.tags & TAG[name]) != 0
+        return carried
 
     @property
     def tells_details(self) -> BoolArray:
         """Which rows show that the provider has the vocabulary that details and tags need."""
-        return (self.tags & TELLS_DETAILS) != 0
+        told: BoolArray = (self.tags & TELLS_DETAILS) != 0
+        return told
 
     def now_ms(self, at: Clock) -> int:
         """Return the time of play at a clock; from the third period on, that of the end of regular time."""
