@@ -28,7 +28,7 @@ from actors.domain.events import (
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-INTS = ("period", "ms", "since", "index", "side", "what", "detail", "success", "shot", "on_target", "tags")
+INTS = ("period", "ms", "since", "index", "side", "what", "detail", "success", "shot", "on_target", "tags", "player")
 FLOATS = ("x", "y", "end_x", "end_y", "xg")
 UNKNOWN = -1  # of a yes or no that the provider did not tell, and of a side where there is none
 
@@ -61,6 +61,7 @@ class Columns:
     def __init__(self, events: EventSet | None = None) -> None:
         self._events = EventSet.empty()
         self._row_of: dict[str, int] = {}
+        self.players: dict[str, int] = {}  # provider's id -> code, in the order of coming
         self._ints = np.zeros((_FIRST_ROWS, len(INTS)), np.int64)
         self._floats = np.zeros((_FIRST_ROWS, len(FLOATS)))
         if events is not None:
@@ -95,8 +96,12 @@ class Columns:
             row = self._row_of[event_id] = len(self._row_of)
             self._make_room(row)
         ints, self._floats[row] = coded
-        self._ints[row] = (event.clock.period, event.clock.ms, event.since, event.index, *ints)
+        self._ints[row] = (event.clock.period, event.clock.ms, event.since, event.index, *ints, self._player(payload))
         return True
+
+    def _player(self, payload: Incident | None) -> int:
+        player_id = getattr(payload, "player_id", None)
+        return UNKNOWN if player_id is None else self.players.setdefault(player_id, len(self.players))
 
     def _make_room(self, row: int) -> None:
         if row >= len(self._ints):

@@ -41,6 +41,7 @@ class Table:
     shot: BoolArray
     on_target: IntArray
     tags: IntArray
+    player: IntArray  # code of the columns, -1 for none
     x: FloatArray
     y: FloatArray
     end_x: FloatArray
@@ -118,6 +119,7 @@ def plain_table(columns: Columns) -> Table:
         shot=column["shot"] == 1,
         on_target=column["on_target"],
         tags=column["tags"],
+        player=column["player"],
         x=place["x"],
         y=place["y"],
         end_x=place["end_x"],
