@@ -52,7 +52,7 @@ class Extractor:
         """
         if self._columns.update(state.events) or self._seen is None:
             table = table_of(self._columns)
-            self._seen = table, weights_of(table)
+            self._seen = table, weights_of(table, self._seen)
         moment = moment_of(state, prematch, *self._seen, clock_of(state) if at is None else at)
         values = _values(moment)
         return Extracted(values=values, ages_s=_ages(moment, values))

@@ -49,14 +49,18 @@ class Moment:
         return self.now_ms / MINUTE_MS
 
 
-def weights_of(table: Table) -> Weights:
-    """Weigh all rows of a match."""
-    count = len(table.t_ms)
+def weights_of(table: Table, earlier: tuple[Table, Weights] | None = None) -> Weights:
+    """Weigh all rows of a match; those that begin an earlier table too are not weighed again."""
+    count, kept = len(table.t_ms), 0 if earlier is None else table.rows_shared_with(earlier[0])
     rows, sums = np.empty((len(QUANTITIES), count)), np.zeros((2, len(QUANTITIES), count + 1))
+    if earlier is not None:
+        rows[:, :kept], sums[:, :, : kept + 1] = earlier[1].rows[:, :kept], earlier[1].sums[:, :, : kept + 1]
+    rest = table.rows_from(kept)
     for place, quantity in enumerate(QUANTITIES):
-        rows[place] = quantity.weigh(table)
+        rows[place, kept:] = quantity.weigh(rest)
     for side in (0, 1):
-        np.cumsum(rows * (table.side == side), axis=1, out=sums[side, :, 1:])
+        before = sums[side, :, kept : kept + 1]
+        sums[side, :, kept + 1 :] = before + np.cumsum(rows[:, kept:] * (rest.side == side), axis=1)
     return Weights(rows=rows, sums=sums)
 
 

@@ -4,7 +4,7 @@ What a row says depends on itself and earlier rows, so that a table of the whole
 was known then.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -73,6 +73,20 @@ class Table:
         told: BoolArray = (self.tags & TELLS_DETAILS) != 0
         return told
 
+    def rows_from(self, first: int) -> "Table":
+        """Return the table without the rows before `first`; what they meant for the others stays."""
+        return replace(self, **{name: getattr(self, name)[first:] for name in _ARRAYS})
+
+    def rows_shared_with(self, other: "Table") -> int:
+        """Return how many rows both tables begin with, alike to the last bit."""
+        shared = min(len(self.t_ms), len(other.t_ms))
+        for name in _ARRAYS:
+            here, there = getattr(self, name)[:shared], getattr(other, name)[:shared]
+            bits = np.bool_ if here.dtype == np.bool_ else np.int64
+            differs = here.view(bits) != there.view(bits)
+            shared = int(differs.argmax()) if differs.any() else shared
+        return shared
+
     def now_ms(self, at: Clock) -> int:
         """Return the time of play at a clock; from the third period on, that of the end of regular time."""
         if at.period <= 0:
@@ -93,6 +107,9 @@ class Table:
             return len(self.t_ms)
         key = self.period * (MAX_PERIOD_MS + 1) + self.t_ms - np.where(self.period == 2, self.first_half_ms, 0)
         return int(np.searchsorted(key, at.period * (MAX_PERIOD_MS + 1) + at.ms, side="right"))
+
+
+_ARRAYS = tuple(each.name for each in fields(Table) if each.name != "first_half_ms")
 
 
 def table_of(columns: Columns) -> Table:
