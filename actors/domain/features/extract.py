@@ -12,7 +12,7 @@ from actors.domain.events import Clock
 from actors.domain.features.catalogue import CATALOGUE_ID, catalogue
 from actors.domain.features.clock_state import shot_values, since_values, state_values
 from actors.domain.features.columns import Columns
-from actors.domain.features.moment import Moment, Weights, moment_of, weights_of
+from actors.domain.features.moment import Moment, Weights, moment_of
 from actors.domain.features.prematch import PreMatch, before_values
 from actors.domain.features.prices import latest_books, price_values
 from actors.domain.features.squads import incident_values, squad_values
@@ -39,7 +39,8 @@ class Extractor:
 
     def __init__(self) -> None:
         self._columns = Columns()
-        self._seen: tuple[Table, Weights] | None = None
+        self._table: Table | None = None
+        self._weights = Weights()
 
     def extract(self, state: MatchState, prematch: PreMatch, at: Clock | None = None) -> Extracted:
         """Return the inputs as they were at a clock, or as they are now.
@@ -50,10 +51,10 @@ class Extractor:
             prematch: What was known before kick-off.
             at: What happened by then is known, that very instant included. None: all that the state holds.
         """
-        if self._columns.update(state.events) or self._seen is None:
-            table = table_of(self._columns)
-            self._seen = table, weights_of(table, self._seen)
-        moment = moment_of(state, prematch, *self._seen, clock_of(state) if at is None else at)
+        if self._columns.update(state.events) or self._table is None:
+            self._table = table_of(self._columns)
+            self._weights.update(self._table)
+        moment = moment_of(state, prematch, self._table, self._weights, clock_of(state) if at is None else at)
         values = _values(moment)
         return Extracted(values=values, ages_s=_ages(moment, values))
 

@@ -17,15 +17,34 @@ from actors.domain.features.table import Table, among
 from actors.domain.match import MatchState
 
 MINUTE_MS = 60_000
+_FIRST_ROWS = 2_048  # a match has about 1,700 events
 WINDOWS: Mapping[str, float] = MappingProxyType({"5min": 5.0, "10min": 10.0, "15min": 15.0, "match": math.inf})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """How much each of a match's n rows counts; whole numbers, so that every sum of them is exact."""
+    """How much each row of one match counts; whole numbers, so that every sum of them is exact. Kept up to date.
 
-    rows: FloatArray  # (QUANTITIES, n)
-    sums: FloatArray  # (2, QUANTITIES, n + 1) of each side's rows before a row
+    `rows` is (QUANTITIES, n); `sums` is (2, QUANTITIES, n + 1), of each side's rows before a row.
+    """
+
+    def __init__(self) -> None:
+        self._table: Table | None = None
+        self.rows = np.empty((len(QUANTITIES), _FIRST_ROWS))  # with room to spare: fresh memory takes longer than sums
+        self.sums = np.zeros((2, len(QUANTITIES), _FIRST_ROWS + 1))
+
+    def update(self, table: Table) -> None:
+        """Weigh the rows of a table; those that it begins with as the last one did are not weighed again."""
+        count, kept = len(table.t_ms), 0 if self._table is None else table.rows_shared_with(self._table)
+        while count > self.rows.shape[1]:
+            self.rows = np.concatenate([self.rows, np.empty_like(self.rows)], axis=1)
+            self.sums = np.concatenate([self.sums, np.empty_like(self.sums[:, :, 1:])], axis=2)
+        rest = table.rows_from(kept)
+        for place, quantity in enumerate(QUANTITIES):
+            self.rows[place, kept:count] = quantity.weigh(rest)
+        for side in (0, 1):
+            added = np.cumsum(self.rows[:, kept:count] * (rest.side == side), axis=1)
+            self.sums[side, :, kept + 1 : count + 1] = self.sums[side, :, kept : kept + 1] + added
+        self._table = table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +66,6 @@ class Moment:
     def elapsed_min(self) -> float:
         """Minutes of play since kick-off."""
         return self.now_ms / MINUTE_MS
-
-
-def weights_of(table: Table, earlier: tuple[Table, Weights] | None = None) -> Weights:
-    """Weigh all rows of a match; those that begin an earlier table too are not weighed again."""
-    count, kept = len(table.t_ms), 0 if earlier is None else table.rows_shared_with(earlier[0])
-    rows, sums = np.empty((len(QUANTITIES), count)), np.zeros((2, len(QUANTITIES), count + 1))
-    if earlier is not None:
-        rows[:, :kept], sums[:, :, : kept + 1] = earlier[1].rows[:, :kept], earlier[1].sums[:, :, : kept + 1]
-    rest = table.rows_from(kept)
-    for place, quantity in enumerate(QUANTITIES):
-        rows[place, kept:] = quantity.weigh(rest)
-    for side in (0, 1):
-        before = sums[side, :, kept : kept + 1]
-        sums[side, :, kept + 1 :] = before + np.cumsum(rows[:, kept:] * (rest.side == side), axis=1)
-    return Weights(rows=rows, sums=sums)
 
 
 def moment_of(state: MatchState, prematch: PreMatch, table: Table, weights: Weights, at: Clock) -> Moment:
