@@ -18,6 +18,7 @@ from actors.machines.replay import ReplayPlan
 from actors.session import MatchPorts, MatchSettings
 from actors.snapshots import PatientSnapshots
 from cluster.checks import read_manifest
+from cluster.match_inputs import LoggedInputs
 from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
@@ -113,6 +114,7 @@ class Wiring:
             web=_WEB,
             limits=Limits(streams=self.config.serve.max_streams),
             counters=RayCounters(app),
+            match_inputs=LoggedInputs(self.stores.log, self.stores.snapshots).at,
         )
 
     def supervisor_settings(self) -> SupervisorSettings:

@@ -18,6 +18,7 @@ from serve_app.body import Shown, etag, spliced
 from serve_app.deps import AppDeps
 from serve_app.features import CATALOGUE
 from serve_app.files import Files, file_response
+from serve_app.match_features import MATCH_CATALOGUE
 from serve_app.matches import STATUSES, Matches
 from serve_app.messages import (
     Alive,
@@ -82,7 +83,7 @@ class Api:
         self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now, counters=deps.counters)
         self.activity = ActivityRecorder(deps.activity, deps.replica, limits, deps.now)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
-        self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now)
+        self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now, deps.match_inputs)
         self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
 
@@ -210,7 +211,7 @@ class Api:
 
     async def features(self, request: Request) -> Response:
         check_accepts(request.headers)
-        return json_response(FeaturesAnswer(features=list(CATALOGUE)))
+        return json_response(FeaturesAnswer(features=[*CATALOGUE, *MATCH_CATALOGUE]))
 
     async def healthz(self, request: Request) -> Response:
         check_accepts(request.headers)

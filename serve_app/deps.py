@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.features import Extracted
+from actors.domain.fixtures import Fixture
 from actors.domain.ports import ActivityStore, EventLog, History, LiveView, WhatIfStore
 from serve_app.counters import Counters, NoCounters
 
@@ -18,6 +20,13 @@ class ServedModels(Struct, frozen=True, kw_only=True):
 
     live: str | None
     versions: dict[str, dict[str, Any]]  # version -> manifest
+
+
+MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a feed offset; None: not to be had any more
+
+
+def no_match_inputs(fixture: Fixture, seq: int) -> None:
+    """Stand in where nobody folds the log for a replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,4 +72,5 @@ class AppDeps:
     web: Path  # folder of the page
     limits: Limits = field(default_factory=Limits)
     counters: Counters = field(default_factory=NoCounters)
+    match_inputs: MatchInputs = no_match_inputs  # blocks; raises StoreUnavailable
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

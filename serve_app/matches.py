@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 import msgspec
 
 from actors.domain.distribution import ForecastInputs
-from actors.domain.errors import Unknown
+from actors.domain.errors import StoreUnavailable, Unknown
 from actors.domain.events import BEFORE_KICK_OFF, Clock
+from actors.domain.features import Extracted
 from actors.domain.forecast import Forecast, PriceView
 from actors.domain.ports import History, PredictionRow, ViewEntry
 from actors.domain.summary import Phase
 from serve_app.body import Shown, read_forecast, show, shown_price
 from serve_app.cursor import BadCursor, decode_place, encode_place
+from serve_app.deps import MatchInputs
 from serve_app.features import CATALOGUE
 from serve_app.freshness import Freshness, State
+from serve_app.match_features import match_inputs
 from serve_app.messages import (
     ClockView,
     InputsAnswer,
@@ -59,9 +62,15 @@ class Matches:
     """What can be read about matches, from the view first and history behind it."""
 
     def __init__(
-        self, reader: ForecastReader, fixtures: FixtureReader, history: History, now: Callable[[], datetime]
+        self,
+        reader: ForecastReader,
+        fixtures: FixtureReader,
+        history: History,
+        now: Callable[[], datetime],
+        extract: MatchInputs,
     ) -> None:
         self._reader, self._fixtures, self._history, self._now = reader, fixtures, history, now
+        self._extract = extract
 
     def freshness(self, shown: Shown) -> Freshness:
         """Return how fresh a forecast is; one that left the view is final, or was given up in play."""
@@ -148,6 +157,7 @@ class Matches:
         """Return the inputs of the latest forecast with their age; raises Unknown."""
         shown = await self.latest(match_id)
         forecast, freshness = shown.forecast, self.freshness(shown)
+        found, reason = await self._catalogued(match_id, forecast.seq)
         return InputsAnswer(
             match_id=match_id,
             prediction_id=forecast.prediction_id,
@@ -157,7 +167,20 @@ class Matches:
             feature_snapshot_id=forecast.feature_snapshot_id,
             freshness=freshness,
             inputs=input_values(forecast.inputs, forecast, freshness),
+            match_inputs=None if found is None else match_inputs(found),
+            match_inputs_reason=reason,
         )
+
+    async def _catalogued(self, match_id: str, seq: int) -> tuple[Extracted | None, str | None]:
+        """Return the catalogue's inputs as of a feed offset, or why they cannot be had."""
+        fixture = self._fixtures.get(match_id)
+        if fixture is None:
+            return None, "the fixture is not known any more"
+        try:
+            found = await asyncio.to_thread(self._extract, fixture, seq)
+        except StoreUnavailable as error:
+            return None, f"the match's feed cannot be read now: {error}"
+        return found, None if found else "the log does not hold the match's feed any more"
 
     def _last_in_history(self, match_id: str) -> Shown | None:
         """Return the last forecast of a chain: the one of its newest head, or what was written behind it."""

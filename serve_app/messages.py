@@ -97,8 +97,21 @@ class InputValue(Struct, frozen=True, kw_only=True):
     age_s: float | None  # null: does not age, or nothing is known of it
 
 
+class MatchInput(Struct, frozen=True, kw_only=True):
+    """One input of the catalogue; null is missing, which is not zero."""
+
+    name: str
+    value: float | None
+    unit: str
+    source: str
+    group: str
+    age_s: float | None  # seconds of play; null: does not age, or missing
+    least: float | None  # of its range; null: unbounded
+    most: float | None
+
+
 class InputsAnswer(Struct, frozen=True, kw_only=True):
-    """What the latest forecast was computed from."""
+    """What the latest forecast was computed from, and all that the catalogue says of the match at that moment."""
 
     match_id: str
     prediction_id: str
@@ -108,6 +121,8 @@ class InputsAnswer(Struct, frozen=True, kw_only=True):
     feature_snapshot_id: str
     freshness: Freshness
     inputs: list[InputValue]
+    match_inputs: list[MatchInput] | None
+    match_inputs_reason: str | None  # why there are none
 
 
 class OverUnderPrices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,7 +245,7 @@ class ModelsAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Feature(Struct, frozen=True, kw_only=True):
-    """One named input of the model."""
+    """One named input: of the model (group `model`), or of the catalogue of a match."""
 
     name: str
     definition: str
@@ -238,6 +253,7 @@ class Feature(Struct, frozen=True, kw_only=True):
     source: str
     range: str
     staleness: str
+    group: str = "model"
 
 
 class FeaturesAnswer(Struct, frozen=True, kw_only=True):

@@ -106,6 +106,13 @@ class EventSet:
         """Yield all events, taken back or not, in no order that means anything."""
         return (event for bucket in self._buckets for event in bucket.values())
 
+    def differing(self, other: "EventSet") -> Iterator[tuple[str, StoredEvent | None]]:
+        """Yield (id, event as it is here) of all that is not the very same object in `other`; None: is not here."""
+        for here, there in zip(self._buckets, other._buckets, strict=True):
+            if here is not there:
+                yield from ((key, event) for key, event in here.items() if there.get(key) is not event)
+                yield from ((key, None) for key in there if key not in here)
+
     def __iter__(self) -> Iterator[StoredEvent]:
         """Yield all events, taken back or not, by id: the same order however they came."""
         return iter(sorted(self.unordered(), key=lambda event: event.event_id))

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from actors.domain.distribution import ForecastInputs
 from actors.domain.errors import SnapshotUnreadable
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import BEFORE_KICK_OFF, Clock, Score
+from actors.domain.events import BEFORE_KICK_OFF, Clock, Odds, Score
 from actors.domain.fixtures import Believed, Fixture, Team
 from actors.domain.summary import Summary
 
-STATE_SCHEMA = 1  # a snapshot of another schema is not read: the match is folded again from the log
+STATE_SCHEMA = 2  # a snapshot of another schema is not read: the match is folded again from the log
 _CHECKSUM_BYTES = 4
 
 Numbers = tuple[tuple[int, int], ...]  # runs of numbers, first and last included, in order
@@ -60,6 +60,11 @@ class Book(Struct, frozen=True, kw_only=True):
     occurred_at: datetime
 
 
+def book_key(odds: Odds) -> str:
+    """Return the name under which a market's book is kept."""
+    return odds.market if odds.line is None else f"{odds.market} {odds.line:g}"
+
+
 class Stated(Struct, frozen=True, kw_only=True):
     """The score as the provider itself stated it (regular and extra time)."""
 
@@ -88,6 +93,7 @@ class MatchState(Struct, frozen=True, kw_only=True):
     reached: int = 0  # the highest period in which something decisive happened
     books: dict[str, Book] = {}
     anchors: dict[str, Book] = {}  # the last book of each market before kick-off
+    openings: dict[str, Book] = {}  # the first that anybody could have bet at
     stated: Stated | None = None
     scored_seq: int = 0  # of the last record that changed what is or was a goal
     rejected: dict[str, int] = {}
@@ -140,6 +146,7 @@ def state_hash(state: MatchState) -> str:
         (state.ticked, state.ticked_seq, state.heard),
         sorted((key, _timeless(book)) for key, book in state.books.items()),
         sorted((key, _timeless(book)) for key, book in state.anchors.items()),
+        sorted((key, _timeless(book)) for key, book in state.openings.items()),
         state.stated,
         sorted(state.rejected.items()),
     )

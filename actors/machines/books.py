@@ -1,4 +1,4 @@
-"""Which prices stand for a market, now and as its last before kick-off, whoever sends them in whatever order."""
+"""Which prices stand for a market, now and as its first and last before kick-off, whatever order they come in."""
 
 from msgspec.structs import replace
 
@@ -16,6 +16,15 @@ def with_book(books: dict[str, Book], key: str, book: Book, order: tuple[str, ..
     """
     old = books.get(key)
     return {**books, key: book} if old is None or _is_better(book, old, order) else books
+
+
+def with_opening(books: dict[str, Book], key: str, book: Book, order: tuple[str, ...]) -> dict[str, Book]:
+    """Return the opening books with this one in them, if it is earlier than what stands there; else as `with_book`."""
+    old = books.get(key)
+    if old is None:
+        return {**books, key: book}
+    is_earlier = book.seq < old.seq if old.provider == book.provider else _is_better(book, old, order)
+    return {**books, key: book} if is_earlier else books
 
 
 def can_anchor(book: Book) -> bool:

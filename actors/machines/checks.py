@@ -23,7 +23,7 @@ from actors.domain.events import (
     Tick,
 )
 from actors.domain.fixtures import Believed
-from actors.domain.match import MatchState
+from actors.domain.match import MatchState, book_key
 from actors.domain.summary import LIFECYCLE, SCORING
 
 MAX_MARKETS = 1_000  # an exchange has some 100 markets on a match
@@ -101,11 +101,6 @@ def _check_odds(state: MatchState, record: FeedRecord, odds: Odds) -> None:
         raise rejected(record, "unknown_selections", f"{odds.market} is {expected}, received {odds.selections}")
     if book_key(odds) not in state.books and len(state.books) >= MAX_MARKETS:
         raise rejected(record, "too_many_markets", f"at most {MAX_MARKETS} are kept")
-
-
-def book_key(odds: Odds) -> str:
-    """Return the name under which a market's book is kept."""
-    return odds.market if odds.line is None else f"{odds.market} {odds.line:g}"
 
 
 def _incidents(record: FeedRecord) -> Iterator[tuple[Clock, Event]]:

@@ -24,12 +24,11 @@ from actors.domain.events import (
     decode_record,
     encode_record,
 )
-from actors.domain.match import Book, MatchState, Sequence, Stated
+from actors.domain.match import Book, MatchState, Sequence, Stated, book_key
 from actors.domain.summary import SCORING, course, summarise
 from actors.machines import sequence as sequences
-from actors.machines.books import can_anchor, unnumbered, with_book
+from actors.machines.books import can_anchor, unnumbered, with_book, with_opening
 from actors.machines.checks import (
-    book_key,
     check,
     check_same,
     clock_provider,
@@ -181,11 +180,14 @@ def _odds(state: MatchState, offset: int, record: FeedRecord, odds: Odds) -> Mat
         offset=offset,
         occurred_at=record.occurred_at,
     )
-    key = book_key(odds)
+    key, books = book_key(odds), with_book(state.books, book_key(odds), book, believed.odds)
+    if not can_anchor(book):
+        return replace(state, books=books)
     return replace(
         state,
-        books=with_book(state.books, key, book, believed.odds),
-        anchors=with_book(state.anchors, key, book, believed.odds) if can_anchor(book) else state.anchors,
+        books=books,
+        anchors=with_book(state.anchors, key, book, believed.odds),
+        openings=with_opening(state.openings, key, book, believed.odds),
     )
 
 
@@ -300,8 +302,10 @@ def _told(state: MatchState, record: FeedRecord, index: int, told: SnapshotEvent
 def _counted_anew(state: MatchState, provider: str) -> MatchState:
     """Let the books and the clock of a provider be replaced by what it sends under its new numbers."""
     books, anchors = unnumbered(state.books, provider), unnumbered(state.anchors, provider)
+    openings = unnumbered(state.openings, provider)
     is_clock = provider == clock_provider(state.believed)
-    return replace(state, books=books, anchors=anchors, ticked_seq=0 if is_clock else state.ticked_seq)
+    ticked_seq = 0 if is_clock else state.ticked_seq
+    return replace(state, books=books, anchors=anchors, openings=openings, ticked_seq=ticked_seq)
 
 
 def _sequence(state: MatchState, provider: str) -> Sequence:

@@ -9,7 +9,10 @@ from starlette.testclient import TestClient
 
 from actors.domain.distribution import ForecastInputs
 from actors.domain.events import Clock, Score
+from actors.domain.features import Extracted, PreMatch, extract
+from actors.domain.fixtures import Fixture
 from actors.domain.forecast import encode_published
+from actors.domain.match import new_match
 from actors.domain.ports import FORECASTS, NewRecord
 from serve_app.deps import Limits
 from serve_app.features import CATALOGUE
@@ -207,6 +210,40 @@ def test_inputs_come_with_unit_source_and_age_and_missing_is_null(world: World) 
     assert values["clock_ms"]["value"] == 180_000
     assert values["clock_ms"]["age_s"] < 3
     assert (values["anchor_1x2"]["value"], values["anchor_1x2"]["age_s"]) == (None, None)
+
+
+def test_inputs_of_the_catalogue_are_those_of_the_forecasts_own_record(world: World) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def extract_at(fixture: Fixture, seq: int) -> Extracted:
+        asked.append((fixture.match_id, seq))
+        return extract(new_match(fixture), PreMatch(numbers={"go_supremacy": 0.5}))
+
+    world.publish(opened(), a_forecast(seq=3))
+    with serving(world, match_inputs=extract_at) as client:
+        _becomes(world, client, "FRESH", 3)
+        answer = client.get(f"/v1/matches/{MATCH}/inputs").json()
+    values = {each["name"]: each for each in answer["match_inputs"]}
+    assert asked[-1] == (MATCH, 3)
+    assert (values["go_supremacy"]["value"], values["go_supremacy"]["group"]) == (0.5, "ratings")
+    assert (values["home_passes_match"]["value"], values["home_passes_match"]["most"]) == (None, 40.0)
+    assert answer["match_inputs_reason"] is None
+
+
+def test_inputs_that_nobody_can_fold_any_more_are_missing_with_a_reason(world: World) -> None:
+    world.publish(opened(), a_forecast(seq=3))
+    with serving(world) as client:
+        _becomes(world, client, "FRESH", 3)
+        answer = client.get(f"/v1/matches/{MATCH}/inputs").json()
+    assert (answer["match_inputs"], "log" in answer["match_inputs_reason"]) == (None, True)
+
+
+def test_the_catalogue_names_every_input_once(world: World) -> None:
+    with serving(world) as client:
+        features = client.get("/v1/features").json()["features"]
+    names = [each["name"] for each in features]
+    assert len(names) == len(set(names)) > 500
+    assert all(each[key] for each in features for key in each)
 
 
 def test_the_catalogue_names_every_input_of_the_model() -> None:

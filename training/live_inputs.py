@@ -1,0 +1,88 @@
+"""A recorded match as the state that its feed leads to, so that training extracts inputs by the code that runs live."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec.structs import replace
+
+from actors.adapters.feeds import MatchFeed
+from actors.domain.event_set import EventSet, StoredEvent
+from actors.domain.events import Clock, Correction, FeedRecord, Odds, Retraction, Snapshot, Tick
+from actors.domain.features.columns import Columns
+from actors.domain.features.table import Table, plain_table
+from actors.domain.match import Book, MatchState, book_key, new_match
+
+_MINUTE_MS = 60_000
+CLOCKS: Mapping[Clock, int] = MappingProxyType(  # at which forecasts are judged: the minute that each is called
+    {
+        Clock(1, 0): 0,
+        Clock(1, 15 * _MINUTE_MS): 15,
+        Clock(1, 30 * _MINUTE_MS): 30,
+        Clock(2, 0): 45,
+        Clock(2, 15 * _MINUTE_MS): 60,
+        Clock(2, 30 * _MINUTE_MS): 75,
+        Clock(2, 40 * _MINUTE_MS): 85,
+    }
+)
+
+
+def state_of_feed(feed: MatchFeed) -> MatchState:
+    """Return the state of a whole match from a feed that takes nothing back, as the fold would; its books are the last.
+
+    Raises:
+        ValueError: The feed has corrections, retractions or snapshots: only the fold knows what they add up to.
+    """
+    believed = feed.fixture.believed
+    events: dict[str, StoredEvent] = {}
+    openings: dict[str, Book] = {}
+    latest: dict[str, Book] = {}
+    closing: dict[str, Book] = {}
+    for offset, timed in enumerate(feed.records):
+        record = timed.record
+        match record.payload:
+            case Correction() | Retraction() | Snapshot():
+                raise ValueError(f"{record.match_id}: {record.kind} {record.event_id}: fold this feed instead")
+            case Odds() as odds if record.provider in believed.odds:
+                book = _book(record, odds, offset)
+                key = book_key(odds)
+                latest[key] = book
+                if not book.in_play and not book.suspended and all(book.prices):
+                    closing[key] = book
+                    openings.setdefault(key, book)
+            case Odds() | Tick():
+                pass
+            case payload:
+                if record.provider in (believed.events, believed.clock):
+                    events[record.event_id] = StoredEvent(
+                        event_id=record.event_id,
+                        version=record.version,
+                        provider=record.provider,
+                        seq=record.provider_seq,
+                        clock=record.clock,
+                        payload=payload,
+                        since=record.provider_seq,
+                    )
+    return replace(
+        new_match(feed.fixture), events=EventSet.of(events.values()), books=latest, anchors=closing, openings=openings
+    )
+
+
+def plain_table_of(feed: MatchFeed) -> Table:
+    """Return a recorded match's events in order of play, with nothing in it that was fitted."""
+    return plain_table(Columns(state_of_feed(feed).events))
+
+
+def _book(record: FeedRecord, odds: Odds, offset: int) -> Book:
+    return Book(
+        provider=record.provider,
+        bookmaker=odds.bookmaker,
+        selections=odds.selections,
+        prices=odds.prices,
+        line=odds.line,
+        suspended=odds.suspended,
+        in_play=record.clock.period > 0,
+        seq=record.provider_seq,
+        clock=record.clock,
+        offset=offset,
+        occurred_at=record.occurred_at,
+    )
