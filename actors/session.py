@@ -226,13 +226,16 @@ class MatchSession:
     def _fold(self, records: Sequence[LogRecord]) -> tuple[MatchState, list[Draft], list[NewRecord]]:
         """Return the state behind the records, the forecasts that are due, and what goes to feed.dlq."""
         state, drafts, letters = self.state, list[Draft](), list[NewRecord]()
+        heard: LogRecord | None = None
         for record in records:
             if record.key != self._match_id and self._lease.shared and record.problem is None:
                 continue
             before = state
             entry = Entry(offset=record.offset, key=record.key, value=record.value, problem=record.problem)
             state, feed_record, effects = step_decoded(state, entry)
-            self._note(record, feed_record, before, state)
+            if feed_record is not None and feed_record.provider == self._fixture.believed.clock:
+                heard = record
+            self._note_gap(record.offset, before, state)
             for effect in effects:
                 match effect:
                     case DeadLetter():
@@ -240,15 +243,14 @@ class MatchSession:
                         self._metrics.rejected(effect.reason)
                     case Reforecast() if record.offset > self._published.seq:
                         drafts.append(_draft(state, effect, record, feed_record))
+        self._heard_at = self._heard_at if heard is None else self._sent_at(heard)
         self._metrics.applied(len(records))
         return state, drafts, letters
 
-    def _note(self, record: LogRecord, feed_record: FeedRecord | None, before: MatchState, after: MatchState) -> None:
-        if feed_record is not None and feed_record.provider == self._fixture.believed.clock:
-            self._heard_at = self._sent_at(record)
+    def _note_gap(self, offset: int, before: MatchState, after: MatchState) -> None:
         if may_differ(before, after) and gap_reasons(after) and not gap_reasons(before):
             self._metrics.gap()
-            logger.info("Match has a gap", extra={"match_id": self._match_id, "offset": record.offset})
+            logger.info("Match has a gap", extra={"match_id": self._match_id, "offset": offset})
 
     def _sent_at(self, record: LogRecord) -> float:
         """Return when the log took a record, in monotonic seconds: now, or as long before our marker as it says."""
