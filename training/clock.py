@@ -41,12 +41,21 @@ class ClockShares:
 
         All of them before kick-off, some as long as the second half lasts, none from period 3 on.
         """
-        if period <= 0:
-            return list(self.blocks)
-        if period > 2:
-            return [0.0] * BLOCKS
-        block, left = self._first_half(clock_ms) if period == 1 else self._second_half(clock_ms)
+        block, left = self._place(period, clock_ms)
         return [0.0] * block + [self.blocks[block] * left, *self.blocks[block + 1 :]]
+
+    def left(self, period: int, clock_ms: int) -> float:
+        """Return the sum of the shares still to come."""
+        block, left = self._place(period, clock_ms)
+        return math.fsum((self.blocks[block] * left, *self.blocks[block + 1 :]))
+
+    def _place(self, period: int, clock_ms: int) -> tuple[int, float]:
+        """Return the block of a clock, and how much of that block is left."""
+        if period <= 0:
+            return 0, 1.0
+        if period > 2:
+            return _LAST, 0.0
+        return self._first_half(clock_ms) if period == 1 else self._second_half(clock_ms)
 
     def _first_half(self, clock_ms: int) -> tuple[int, float]:
         block = min(clock_ms // _BLOCK_MS, _LAST_OF_FIRST_HALF)
