@@ -42,6 +42,6 @@ def simulated_coverage(
     return np.asarray(held / worlds, dtype=np.float64)
 
 
-def to_come(values: FloatArray | IntArray) -> FloatArray | IntArray:
+def to_come(values: FloatArray | IntArray) -> FloatArray:
     """Return the sums from each row to the last, (rows, sides)."""
-    return np.cumsum(values[::-1], axis=0)[::-1]
+    return np.asarray(np.cumsum(values[::-1], axis=0)[::-1], dtype=np.float64)

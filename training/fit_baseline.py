@@ -234,7 +234,8 @@ def fit_reds(matches: LiveMatches, chain: Chain, default_over: FloatArray) -> Re
     precision = np.diag([spread**-2.0 for _, spread in _RED_PRIOR])
     log_factor = poisson_ridge(design, np.moveaxis(goals, 2, 0)[seen], expected[seen], middle, precision)
     mean = expected[seen] * np.exp(design @ log_factor)
-    return Reds(log_factor=log_factor, covariance=np.linalg.inv(curvature(design, mean, precision)))
+    covariance = np.asarray(np.linalg.inv(curvature(design, mean, precision)), dtype=np.float64)
+    return Reds(log_factor=log_factor, covariance=covariance)
 
 
 def fit_stoppage(lengths: HalfLengths) -> FloatArray:

@@ -103,7 +103,12 @@ def fit_corrections(
 
 
 def bootstrap_covariance(
-    design: FloatArray, counts: IntArray, mean: FloatArray, match: IntArray, precision: FloatArray, seed: int
+    design: FloatArray,
+    counts: FloatArray | IntArray,
+    mean: FloatArray,
+    match: IntArray,
+    precision: FloatArray,
+    seed: int,
 ) -> FloatArray:
     """Return the covariance of the weights when matches are drawn anew; each refit is one Newton step.
 

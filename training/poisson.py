@@ -9,7 +9,7 @@ _GOOD_ENOUGH = 1e-10
 
 
 def poisson_ridge(
-    design: FloatArray, counts: IntArray, expected: FloatArray, middle: FloatArray, precision: FloatArray
+    design: FloatArray, counts: FloatArray | IntArray, expected: FloatArray, middle: FloatArray, precision: FloatArray
 ) -> FloatArray:
     """Return theta that maximises Poisson(counts; expected exp(design theta)) under a normal prior, by Newton.
 
