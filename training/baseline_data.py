@@ -184,6 +184,8 @@ def _minutes(root: Path, suite: str, match_id: IntArray) -> dict[str, IntArray]:
 def _shots_of_first_half(root: Path, match_id: IntArray) -> IntArray:
     """Return (n, 2) shots known to be the first half's: of the others at half time some are the future."""
     table = read_columns(root, "understat/shots.parquet", ["match_id", "half", "side", "result"])
+    if not len(match_id):
+        return np.zeros((0, 2), np.int64)
     result = np.array(table.column("result").to_pylist())
     first = (_column(table, "half") == 1) & (result != "OwnGoal")
     order = np.argsort(match_id)
