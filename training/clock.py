@@ -1,7 +1,7 @@
 """How much of a match is still to come at a clock: shares of goals by block, half times and stoppage included."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from training.chain import BLOCKS
 
@@ -35,6 +35,10 @@ class ClockShares:
     first_stoppage_share: float  # of the ninth block's goals, those behind 45:00
     first: Stoppage
     second: Stoppage
+    tails: tuple[float, ...] = field(init=False)  # of each block, the shares behind it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tails", tuple(math.fsum(self.blocks[block + 1 :]) for block in range(BLOCKS)))
 
     def to_come(self, period: int, clock_ms: int) -> list[float]:
         """Return the (BLOCKS,) shares still to come at `clock_ms` of `period`: never more at a later clock.
@@ -47,7 +51,7 @@ class ClockShares:
     def left(self, period: int, clock_ms: int) -> float:
         """Return the sum of the shares still to come."""
         block, left = self._place(period, clock_ms)
-        return math.fsum((self.blocks[block] * left, *self.blocks[block + 1 :]))
+        return self.blocks[block] * left + self.tails[block]
 
     def _place(self, period: int, clock_ms: int) -> tuple[int, float]:
         """Return the block of a clock, and how much of that block is left."""

@@ -21,16 +21,7 @@ from training.evidence import Row
 LEVEL = 0.9
 _Z = 1.6448536269514722  # the normal's quantile at (1 + LEVEL) / 2
 _NUDGE = 0.01  # of a rate: large beside what the series cuts off, small beside its curvature
-_LEAST = 1e-12  # below it, or that near 1, a probability is sure
-
-
-def three_way(grid: Tensor, lead: Tensor) -> Tensor:
-    """Return (3, rows): the mass of home, draw and away in (GOALS, GOALS, rows), home being `lead` (rows,) ahead."""
-    index = torch.arange(GOALS)
-    final = (index.unsqueeze(1) - index.flip(0)).unsqueeze(2) + lead
-    sides = (final > 0, final == 0, final < 0)
-    mass = torch.stack([tree_sum((grid * side).reshape(-1, grid.shape[2])) for side in sides])
-    return mass / tree_sum(mass)
+_LEAST = 1e-12  # a probability below it is none
 
 
 def intervals(
@@ -41,32 +32,47 @@ def intervals(
     tilt: Tensor,
     rows: Sequence[tuple[Row, Row]],
     spread: Tensor,
+    chances: Tensor,
 ) -> list[Intervals]:
-    """Return the interval of each row.
+    """Return the interval of each row. Single precision does: widths need three digits.
 
     Args:
         rates, left, lead, tilt: As for `training.anchored.score_grids`; left is (1, rows).
         rows: Evidence of home and away.
         spread: (NAMES, NAMES) factor of the weights' covariance: that is spread @ spread.T.
+        chances: (3, rows) of home, draw and away.
     """
+    rates, left, tilt, spread = (each.float() for each in (rates, left, tilt, spread))
     more = 1 + _NUDGE
-    home, away = rates[0], rates[1]
-    nudged = torch.stack((torch.cat((home, home * more, home)), torch.cat((away, away, away * more))))
-    leads, tilts = lead.repeat(3), tilt.repeat(3)
-    chances = three_way(tilted(chain(nudged, left.repeat(1, 3), leads), tilts, leads), leads).view(3, 3, -1)
-    middle = chances[:, 0]
-    width = (middle * (1 - middle)).clamp(min=_LEAST)
-    by_home, by_away = ((chances[:, side] - middle) / _NUDGE / width for side in (1, 2))
+    nudged = torch.stack((torch.cat((rates[0] * more, rates[0])), torch.cat((rates[1], rates[1] * more))))
+    leads = lead.repeat(2)
+    moved = three_way(tilted(chain(nudged, left.repeat(1, 2), leads), tilt.repeat(2), leads), leads).view(3, 2, -1)
+    slopes = (_odds(moved) / _odds(chances.float()).unsqueeze(1) - 1) / _NUDGE
     moves = [_moves([row[side] for row in rows], spread) for side in (0, 1)]
-    spreads = by_home.unsqueeze(1) * moves[0] + by_away.unsqueeze(1) * moves[1]  # (3, NAMES, rows)
+    spreads = slopes[:, :1] * moves[0] + slopes[:, 1:] * moves[1]  # (3, NAMES, rows)
     deviation = tree_sum((spreads * spreads).transpose(0, 1)).sqrt()
-    return [_interval(*columns) for columns in zip(middle.T.tolist(), deviation.T.tolist(), strict=True)]
+    return [_interval(*columns) for columns in zip(chances.T.tolist(), deviation.T.tolist(), strict=True)]
+
+
+def _odds(chances: Tensor) -> Tensor:
+    """Return each of the three first rows over the sum of the two others, whose digits 1 - chance would lose."""
+    home, draw, away = chances.clamp(min=_LEAST)
+    return torch.stack((home / (draw + away), draw / (home + away), away / (home + draw)))
+
+
+def three_way(grid: Tensor, lead: Tensor) -> Tensor:
+    """Return (3, rows): the share of home, draw and away in (GOALS, GOALS, rows), home being `lead` (rows,) ahead."""
+    index = torch.arange(GOALS)
+    final = (index.unsqueeze(1) - index.flip(0)).unsqueeze(2) + lead
+    sides = (final > 0, final == 0, final < 0)
+    mass = torch.stack([tree_sum((grid * side).reshape(-1, grid.shape[2])) for side in sides])
+    return mass / tree_sum(mass)
 
 
 def _moves(rows: Sequence[Row], spread: Tensor) -> Tensor:
     """Return (NAMES, rows): how a side's log rate moves with each column of the spread."""
     places = torch.tensor([row.places for row in rows])
-    values = torch.tensor([row.values for row in rows], dtype=torch.float64)
+    values = torch.tensor([row.values for row in rows], dtype=spread.dtype)
     return tree_sum((spread[places] * values.unsqueeze(2)).transpose(0, 1)).T
 
 

@@ -29,12 +29,15 @@ class EvenChain(nn.Module):
         self._most: list[float] = effect.amax(dim=1).tolist()
 
     def forward(self, rates: Tensor, shares: Tensor, lead: Tensor, *, first: int | None = None) -> Tensor:
-        """Return the unnormalised grid of remaining goals; arguments and layout as those of `ScoreChain.forward`."""
+        """Return the unnormalised grid of remaining goals; arguments and layout as those of `ScoreChain.forward`.
+
+        It is of the type of `rates`.
+        """
         exposure = rates * tree_sum(shares)
         most = exposure[0] * self._most[0] + exposure[1] * self._most[1]
         terms = terms_needed(most)
         rows = rates.shape[1]
-        grid = torch.zeros((GOALS, GOALS, rows if first is None else 2 * rows), dtype=torch.float64)
+        grid = torch.zeros((GOALS, GOALS, rows if first is None else 2 * rows), dtype=rates.dtype)
         for count in sorted(set(terms)):  # each row gets the terms that it needs by itself
             at = torch.tensor([row for row, needed in enumerate(terms) if needed == count])
             part = self._series(exposure[:, at], lead[at], count, most[at], first is not None)
@@ -49,7 +52,7 @@ class EvenChain(nn.Module):
         stay = most - home - away
         if split:
             home, away, stay = (torch.cat((each, each), dim=2) for each in (home, away, stay))
-        term = torch.zeros((GOALS, GOALS, width), dtype=torch.float64)
+        term = torch.zeros((GOALS, GOALS, width), dtype=exposure.dtype)
         term[0, 0, :rows] = 1.0
         grid = term.clone()
         for k in range(1, terms + 1):
@@ -70,7 +73,7 @@ class EvenChain(nn.Module):
         index = torch.arange(GOALS)
         key = torch.arange(_CELLS).unsqueeze(1) - (GOALS - 1)
         state = (lead.unsqueeze(0) + key).clamp(-(LEADS // 2), LEADS // 2) + LEADS // 2
-        by_lead = self.effect[:, state] * exposure.unsqueeze(1)
+        by_lead = self.effect.to(exposure.dtype)[:, state] * exposure.unsqueeze(1)
         home, away = by_lead[:, index.unsqueeze(1) - index + GOALS - 1]
         home[-1], away[:, -1] = 0.0, 0.0
         return home, away
@@ -78,5 +81,5 @@ class EvenChain(nn.Module):
 
 def terms_needed(most: Tensor) -> list[int]:
     """Return how many terms each row's series needs, by its highest total hazard `most` (rows,)."""
-    bounds = torch.tensor([bound for bound, _ in _TERMS[:-1]], dtype=torch.float64)
+    bounds = torch.tensor([bound for bound, _ in _TERMS[:-1]], dtype=most.dtype)
     return [_TERMS[place][1] for place in torch.bucketize(most, bounds).tolist()]

@@ -8,6 +8,7 @@ Source: model notes of the project, "In play", steps 6 and 7; constants from the
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter, mul
 
 from actors.domain.distribution import ForecastInputs
 from training.chain import LEADS
@@ -43,7 +44,7 @@ class Row:
 
     def dot(self, weights: Sequence[float]) -> float:
         """Return the weighted sum, rounded once."""
-        return math.fsum([value * weights[place] for place, value in zip(self.places, self.values, strict=True)])
+        return math.fsum(map(mul, self.values, itemgetter(*self.places)(weights)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,8 @@ def lead_place(lead: int) -> int:
 
 
 def _along(path: Path, effect: Sequence[float]) -> float:
+    if len(path) == 1:  # no goal yet
+        return path[0][0] * effect[_WIDEST]
     return math.fsum([share * effect[lead_place(lead)] for share, lead in path])
 
 

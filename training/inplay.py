@@ -7,7 +7,7 @@ import torch
 
 from actors.domain.distribution import ForecastInputs
 from training.anchored import Anchor, Answer, Parts, distributions, score_grids
-from training.delta import intervals
+from training.delta import intervals, three_way
 from training.even_chain import EvenChain
 from training.evidence import EvidenceReader, ShotLevels
 from training.model_file import ModelFiles
@@ -45,7 +45,8 @@ class InPlayParts(Parts):
         lead = torch.tensor([row.home_goals - row.away_goals for row, _ in rows])
         tilt = torch.tensor([anchor.tilt for _, anchor in rows], dtype=torch.float64)
         grids = score_grids(self._even, rates, left, lead, tilt)
-        bounds = intervals(self._even, rates, left, lead, tilt, evidence, self._spread)
+        chances = three_way(torch.from_numpy(grids[0]).permute(1, 2, 0).flip(1), lead)
+        bounds = intervals(self._even, rates, left, lead, tilt, evidence, self._spread, chances)
         return list(zip(distributions([inputs for inputs, _ in rows], *grids), bounds, strict=True))
 
     def _factor(self, log: float) -> float:
