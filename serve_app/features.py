@@ -4,6 +4,7 @@ from serve_app.messages import Feature
 
 _STATE = "as old as the feed is silent; STALE after 3 s, SUSPENDED after 10 s in play"
 _FIXED = "fixed before kick-off"
+_SHOTS = "0 upwards, or missing until the provider has sent a shot"
 
 
 def _feature(name: str, definition: str, unit: str, source: str, values: str, staleness: str = _STATE) -> Feature:
@@ -41,5 +42,15 @@ CATALOGUE: tuple[Feature, ...] = (
         "odds",
         "a line and two prices above 1, or missing",
         "the last price before kick-off; it does not go stale, later prices do not replace it",
+    ),
+    _feature("home_shots", "shots of the home side in regular time, own goals apart", "shots", "feed", _SHOTS),
+    _feature("away_shots", "shots of the away side in regular time, own goals apart", "shots", "feed", _SHOTS),
+    _feature("shots_by", "the provider whose shots are counted", "name", "feed", "text or missing"),
+    _feature(
+        "goals",
+        "period, ms and side of each goal that the score counts, in order",
+        "period, ms, side",
+        "feed",
+        "one entry a goal, or missing",
     ),
 )

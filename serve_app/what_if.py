@@ -9,8 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, GoalAt, Prediction
 from actors.domain.errors import Overloaded, StoreUnavailable
+from actors.domain.events import Side
 from actors.domain.forecast import Forecast, feature_snapshot
 from actors.domain.markets import derive_markets
 from actors.domain.ports import WhatIfStore
@@ -46,7 +47,22 @@ def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
         changes["home_reds"], changes["away_reds"] = what_if.reds
     if what_if.prices is not None:
         changes |= _prices(what_if)
-    return msgspec.structs.replace(inputs, **changes)
+    changed = msgspec.structs.replace(inputs, **changes)
+    return msgspec.structs.replace(changed, goals=goals_of(changed))
+
+
+def goals_of(inputs: ForecastInputs) -> tuple[GoalAt, ...] | None:
+    """Return the goals that make the inputs' score by their clock: the last ones are gone, new ones fall now."""
+    if inputs.goals is None:
+        return None
+    now = (inputs.period, inputs.clock_ms)
+    goals = list[GoalAt]()
+    counts: tuple[tuple[Side, int], ...] = (("home", inputs.home_goals), ("away", inputs.away_goals))
+    for side, count in counts:
+        scored = [min((goal.period, goal.clock_ms), now) for goal in inputs.goals if goal.side == side][:count]
+        scored += [now] * (count - len(scored))
+        goals += [GoalAt(period, clock_ms, side) for period, clock_ms in scored]
+    return tuple(sorted(goals, key=lambda goal: (goal.period, goal.clock_ms)))
 
 
 def _prices(what_if: WhatIf) -> dict[str, object]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.chain import GOALS, ScoreChain, tree_sum
+from training.chain import GOALS, Chain, tree_sum
 
 RATE_BOUNDS = (0.001, 9.0)  # goals a match; a price of 1.01 implies about 4
 TILT_BOUNDS = (0.1, 10.0)
@@ -54,7 +54,7 @@ def line_shares(line: float) -> tuple[list[float], list[float]]:
     return [float(x) for x in won], [float(x) for x in lost]
 
 
-def solve(chain: ScoreChain, shares: Tensor, targets: Targets) -> Solved:
+def solve(chain: Chain, shares: Tensor, targets: Targets) -> Solved:
     """Find rates and tilt for each row by itself: its steps depend on nothing but its own numbers.
 
     Newton with damped steps; a row stops where it is exact, and keeps its best point if prices cannot be met.
@@ -81,7 +81,7 @@ def solve(chain: ScoreChain, shares: Tensor, targets: Targets) -> Solved:
     return Solved(rates=best, tilt=tilt, means=_means(outcomes, tilt), residual=best_miss)
 
 
-def match_means(chain: ScoreChain, shares: Tensor, means: Tensor) -> Solved:
+def match_means(chain: Chain, shares: Tensor, means: Tensor) -> Solved:
     """Find the rates (2, rows) with which the chain expects `means` goals; no tilt."""
     rates = means.clamp(*RATE_BOUNDS)
     tilt = torch.ones_like(means[0])
@@ -100,7 +100,7 @@ class _Outcomes:
     away: Tensor
 
 
-def _outcomes(chain: ScoreChain, shares: Tensor, rates: Tensor) -> _Outcomes:
+def _outcomes(chain: Chain, shares: Tensor, rates: Tensor) -> _Outcomes:
     rows = rates.shape[1]
     grid = chain(rates, shares.unsqueeze(1).expand(-1, rows), torch.zeros(rows, dtype=torch.int64))
     lead = _lead().unsqueeze(2)

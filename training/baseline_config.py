@@ -1,4 +1,4 @@
-"""Typed options of the two baseline commands, given as `key=value`; a mistyped key or value is one sentence."""
+"""Typed options of the commands that fit and evaluate, given as `key=value`; a mistyped one is one sentence."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,8 +26,8 @@ class FitConfig:
     data: DataConfig = field(default_factory=DataConfig)
     out: str = "training/models"
     until: str = "2017-12-01"  # exclusive; the earlier cut-off of the two live suites
-    version: str = ""  # empty: baseline-<until>
-    seed: int = 0  # recorded; nothing in the fit is drawn
+    version: str = ""  # empty: inplay-<until>
+    seed: int = 0  # of the bootstrap; nothing else in the fit is drawn
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -37,23 +37,22 @@ class FitConfig:
 
 
 @dataclass
-class ScoreConfig:
-    """Options of `training.baseline_score`."""
+class EvaluateConfig:
+    """Options of `training.evaluate`."""
 
     model: str = MISSING
+    suite: str = MISSING
+    since: str = MISSING  # kick-offs with since <= date < until
+    until: str = MISSING
+    out: str = MISSING  # a Parquet file
+    inputs: str = "full"
     data: DataConfig = field(default_factory=DataConfig)
-    suites: list[str] = field(default_factory=lambda: ["understat", "wyscout"])
-    split: str = "test"  # or validation
-    prices: bool = True  # false: forecast from the ratings alone
     resamples: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.split not in ("test", "validation"):
-            raise SetupError(f"split must be test or validation, was {self.split!r}")
-        unknown = [suite for suite in self.suites if suite not in ("understat", "wyscout")]
-        if unknown:
-            raise SetupError(f"suites must be understat or wyscout, was {unknown[0]!r}")
+        for key in ("since", "until"):
+            _check_date(key, getattr(self, key))
 
 
 def parse(schema: type[_Config], arguments: list[str]) -> _Config:

@@ -17,6 +17,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 MINUTES = 91  # rows of a match in minute_state: 0..90, each with what happened before it
+HALF_TIME = 45
 SUITES = ("understat", "wyscout")
 LEAGUE_CODES = {
     "ENG-Premier League": "E0",
@@ -44,6 +45,7 @@ class LiveMatches:
     prices: FloatArray  # (n, 3) home, draw, away
     over_under: FloatArray  # (n, 2) over and under 2.5 goals, NaN where there is none
     goals: IntArray  # (n, MINUTES, 2)
+    shots: IntArray  # (n, MINUTES, 2) own goals apart
     reds: IntArray | None  # (n, MINUTES, 2); None where cards have no times
     final: IntArray  # (n, 2) goals of regular time
     outcome: IntArray  # (n,) 0 home, 1 draw, 2 away
@@ -81,7 +83,7 @@ def read_columns(root: Path, relative: str, columns: list[str]) -> pa.Table:
 def data_hashes(root: Path) -> dict[str, str]:
     """Return the sha256 of every file that fitting reads, by its path under `root`."""
     files = ["results/matches.parquet", "wyscout/matches.parquet", "wyscout/minute_state.parquet"]
-    files += ["understat/matches.parquet", "understat/minute_state.parquet"]
+    files += ["understat/matches.parquet", "understat/minute_state.parquet", "understat/shots.parquet"]
     hashes = {}
     for relative in sorted(files):
         with (root / relative).open("rb") as file:
@@ -103,6 +105,8 @@ def load_live(root: Path, suite: str, start: date, end: date) -> LiveMatches:
     chosen = np.flatnonzero(keep)
     match_id = _column(table, "match_id")[chosen].astype(np.int64)
     states = _minutes(root, suite, match_id)
+    if suite == "understat":
+        states["shots"][:, HALF_TIME] = _shots_of_first_half(root, match_id)
     final = np.stack([_column(table, name)[chosen] for name in ("home_ft", "away_ft")], axis=1).astype(np.int64)
     competitions = table.column("competition").to_pylist()
     return LiveMatches(
@@ -115,6 +119,7 @@ def load_live(root: Path, suite: str, start: date, end: date) -> LiveMatches:
         prices=prices[chosen, :3],
         over_under=prices[chosen, 3:],
         goals=states["goals"],
+        shots=states["shots"],
         reds=states.get("reds"),
         final=final,
         outcome=states["outcome"],
@@ -154,8 +159,8 @@ def load_results(root: Path, end: date) -> list[Result]:
 
 
 def _minutes(root: Path, suite: str, match_id: IntArray) -> dict[str, IntArray]:
-    """Return goals (n, MINUTES, 2), outcome (n,) and, where they have times, red cards, in the order of `match_id`."""
-    counts = {"goals": ["home_goals", "away_goals"]}
+    """Return goals and shots (n, MINUTES, 2), outcome (n,) and, where they have times, red cards, by `match_id`."""
+    counts = {"goals": ["home_goals", "away_goals"], "shots": ["home_shots", "away_shots"]}
     if suite == "wyscout":
         counts["reds"] = ["home_reds", "away_reds"]
     names = [name for pair in counts.values() for name in pair]
@@ -174,6 +179,22 @@ def _minutes(root: Path, suite: str, match_id: IntArray) -> dict[str, IntArray]:
     }
     states["outcome"] = _column(table, "res90")[sorted_rows[:, 0]].astype(np.int64)
     return states
+
+
+def _shots_of_first_half(root: Path, match_id: IntArray) -> IntArray:
+    """Return (n, 2) shots known to be the first half's: of the others at half time some are the future."""
+    table = read_columns(root, "understat/shots.parquet", ["match_id", "half", "side", "result"])
+    if not len(match_id):
+        return np.zeros((0, 2), np.int64)
+    result = np.array(table.column("result").to_pylist())
+    first = (_column(table, "half") == 1) & (result != "OwnGoal")
+    order = np.argsort(match_id)
+    place = np.searchsorted(match_id, _column(table, "match_id")[first], sorter=order).clip(max=len(order) - 1)
+    row, side = order[place], _column(table, "side")[first].astype(np.int64)
+    ours = match_id[row] == _column(table, "match_id")[first]
+    shots = np.zeros((len(match_id), 2), np.int64)
+    np.add.at(shots, (row[ours], side[ours]), 1)
+    return shots
 
 
 def _column(table: pa.Table, name: str) -> NDArray[np.generic]:

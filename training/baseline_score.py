@@ -1,25 +1,16 @@
-"""Scores a model beside the protocol's baseline: `python -m training.baseline_score data.root=DIR model=FOLDER`.
+"""Forecasts of live matches at seven minutes, by a model and by the protocol's baseline, and their scores."""
 
-Prints one table per live suite: RPS, log loss and accuracy at seven minutes for both, on the same matches, and the
-paired differences with a bootstrap interval over matches.
-"""
-
-import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from actors.domain.distribution import FloatArray, Forecaster, ForecastInputs
-from actors.domain.errors import ModelRejected, SetupError
+from actors.domain.distribution import FloatArray, Forecaster, ForecastInputs, GoalAt
 from actors.domain.overround import fair
-from training.baseline_config import ScoreConfig, parse
-from training.baseline_data import LiveMatches, load_live
-from training.metrics import Interval, accuracy, log_loss, paired_bootstrap, ranked_probability_score
-from training.network import TorchForecaster
+from training.baseline_data import HALF_TIME, IntArray, LiveMatches, load_live
+from training.metrics import accuracy, log_loss, ranked_probability_score
 
 MINUTES = (0, 15, 30, 45, 60, 75, 85)
 SPLITS = {  # [start, end) by suite; the protocol, "Splits"
@@ -38,6 +29,15 @@ Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveForecasts:
+    """Probabilities of home, draw, away and where they lie at 90 %, (minutes, n, 3) each."""
+
+    chances: FloatArray
+    low: FloatArray  # as the chances where the model has no intervals
+    high: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """Per match and minute, (minutes, n) each."""
 
@@ -46,54 +46,26 @@ class Scores:
     accuracy: FloatArray
 
 
-def main(arguments: list[str]) -> int:
-    """Print the tables; return the exit code."""
-    try:
-        for line in report(parse(ScoreConfig, arguments)):
-            print(line, flush=True)
-    except (SetupError, ModelRejected) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-def report(config: ScoreConfig) -> list[str]:
-    """Score the model on the split of every suite; raises SetupError where it was trained on matches of the split."""
-    torch.set_num_threads(1)
-    forecaster = TorchForecaster(Path(config.model))
-    forecaster.verify()
-    lines = [f"model {forecaster.model_version}, trained until {forecaster.manifest.trained_until} (exclusive)"]
-    rps_gains = []
-    for suite in config.suites:
-        start, end = SPLITS[suite, config.split]
-        if date.fromisoformat(forecaster.manifest.trained_until) > start:
-            raise SetupError(
-                f"{config.model}: trained until {forecaster.manifest.trained_until}, {suite} starts {start}"
-            )
-        matches = load_live(Path(config.data.root), suite, start, end)
-        ours = score(forecast(forecaster, matches, prices=config.prices), matches)
-        theirs = score(baseline(matches), matches)
-        lines += [f"\n{suite} {config.split}, [{start}, {end}), n={len(matches)}", *_table(ours, theirs, config)]
-        rps_gains.append((ours.rps - theirs.rps)[1:6].mean(axis=0))
-    pooled = paired_bootstrap(np.concatenate(rps_gains), config.seed, config.resamples)
-    return [*lines, f"\nmean RPS over 15'-75', all suites pooled, x .001: {_interval(pooled)}"]
-
-
-def forecast(forecaster: Forecaster, matches: LiveMatches, *, prices: bool = True) -> FloatArray:
-    """Return (minutes, n, 3) probabilities of home, draw, away by the model."""
+def forecast(forecaster: Forecaster, matches: LiveMatches, *, prices: bool = True) -> LiveForecasts:
+    """Forecast the result at MINUTES by the model."""
     rows = [row for minute in MINUTES for row in inputs_at(matches, minute, prices=prices)]
-    answers = []
+    chances, bounds = [], []
     for start in range(0, len(rows), _ROWS):
         for answer in forecaster.predict(rows[start : start + _ROWS]):
-            score = answer.distribution.score
-            answers.append(_three_way(answer.distribution.remaining, score.home - score.away))
-    return np.array(answers).reshape(len(MINUTES), len(matches), 3)
+            score, found = answer.distribution.score, answer.intervals
+            chance = _three_way(answer.distribution.remaining, score.home - score.away)
+            chances.append(chance)
+            bounds.append((found.home, found.draw, found.away) if found else list(zip(chance, chance, strict=True)))
+    shape = (len(MINUTES), len(matches), 3)
+    low, high = np.moveaxis(np.array(bounds, dtype=np.float64).reshape(*shape, 2), 3, 0)
+    return LiveForecasts(chances=np.array(chances).reshape(shape), low=low, high=high)
 
 
 def inputs_at(matches: LiveMatches, minute: int, *, prices: bool = True) -> list[ForecastInputs]:
     """Return the model's inputs at a minute of play: 45 is half time, 90 the start of the second half's stoppage."""
     period, in_period = (2, minute - 45) if minute >= 45 else (1 if minute else 0, minute)
-    state = matches.goals[:, minute].tolist()
+    state, paths = matches.goals[:, minute].tolist(), goal_times(matches.goals[:, : minute + 1])
+    shots = matches.shots[:, minute].tolist()
     reds = np.zeros_like(matches.goals[:, minute]) if matches.reds is None else matches.reds[:, minute]
     books = zip(matches.prices.tolist(), matches.over_under.tolist(), strict=True)
     names = zip(matches.league, matches.home, matches.away, strict=True)
@@ -110,11 +82,30 @@ def inputs_at(matches: LiveMatches, minute: int, *, prices: bool = True) -> list
             away_reds=away_reds,
             anchor_1x2=tuple(book) if prices else None,
             anchor_over_under=(2.5, *total) if prices and np.isfinite(total).all() else None,
+            home_shots=home_shots if home_shots or away_shots else None,  # as the fold has it before the first shot
+            away_shots=away_shots if home_shots or away_shots else None,
+            shots_by=matches.suite if home_shots or away_shots else None,
+            goals=path,
         )
-        for (home_goals, away_goals), (home_reds, away_reds), (book, total), (league, home, away) in zip(
-            state, reds.tolist(), books, names, strict=True
-        )
+        for (
+            (home_goals, away_goals),
+            (home_reds, away_reds),
+            (home_shots, away_shots),
+            path,
+            (book, total),
+            (league, home, away),
+        ) in zip(state, reds.tolist(), shots, paths, books, names, strict=True)
     ]
+
+
+def goal_times(goals: IntArray) -> list[tuple[GoalAt, ...]]:
+    """Return when the goals fell that (n, minutes, 2) counts show, each half past its minute."""
+    paths: list[list[GoalAt]] = [[] for _ in goals]
+    for match, minute, side in np.argwhere(np.diff(goals, axis=1) > 0).tolist():
+        period, in_period = (1, minute) if minute < HALF_TIME else (2, minute - HALF_TIME)
+        goal = GoalAt(period, in_period * 60_000 + 30_000, "away" if side else "home")
+        paths[match] += [goal] * int(goals[match, minute + 1, side] - goals[match, minute, side])
+    return [tuple(path) for path in paths]
 
 
 def baseline(matches: LiveMatches) -> FloatArray:
@@ -166,7 +157,7 @@ def validation_metrics(forecaster: Forecaster, root: Path, until: date) -> dict[
         if until > start or not len(matches):
             continue
         metrics[f"{suite}_validation_matches"] = len(matches)
-        for who, forecasts in (("model", forecast(forecaster, matches)), ("baseline", baseline(matches))):
+        for who, forecasts in (("model", forecast(forecaster, matches).chances), ("baseline", baseline(matches))):
             scores = score(forecasts, matches)
             metrics[f"{suite}_validation_rps_{who}"] = round(float(scores.rps[1:6].mean()), 6)
             metrics[f"{suite}_validation_log_loss_{who}"] = round(float(scores.log_loss[1:6].mean()), 6)
@@ -202,22 +193,3 @@ def _poisson_three_way(rates: FloatArray, lead: NDArray[np.int64]) -> FloatArray
 def _three_way(remaining: FloatArray, lead: int) -> tuple[float, float, float]:
     home, away = np.tril(remaining, lead - 1).sum(), np.triu(remaining, lead + 1).sum()
     return float(home), float(1 - home - away), float(away)
-
-
-def _table(ours: Scores, theirs: Scores, config: ScoreConfig) -> list[str]:
-    lines = [f"{'':24}" + "".join(f"{minute:>21}'" for minute in MINUTES)]
-    for name in ("rps", "log_loss", "accuracy"):
-        mine, reference = getattr(ours, name), getattr(theirs, name)
-        lines.append(f"{name + ' baseline':24}" + "".join(f"{value:>22.5f}" for value in reference.mean(axis=1)))
-        lines.append(f"{name + ' model':24}" + "".join(f"{value:>22.5f}" for value in mine.mean(axis=1)))
-        gains = [paired_bootstrap(row, config.seed, config.resamples) for row in mine - reference]
-        lines.append(f"{'  difference x .001':24}" + "".join(f"{_interval(gain):>22}" for gain in gains))
-    return lines
-
-
-def _interval(gain: Interval) -> str:
-    return f"{gain.mean * 1e3:+.2f} [{gain.low * 1e3:+.2f},{gain.high * 1e3:+.2f}]"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,8 @@ position, beside any neighbours, on any vector unit. That is why there is no mat
 `alpha=` here: their rounding depends on how many rows share the call.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,12 @@ def tree_sum(values: Tensor) -> Tensor:
         if len(odd):
             values = torch.cat((values, odd))
     return values[0]
+
+
+class Chain(Protocol):
+    """Rates and a clock in, unnormalised grids of the goals still to come out; see `ScoreChain.forward`."""
+
+    def __call__(self, rates: Tensor, shares: Tensor, lead: Tensor, *, first: int | None = None) -> Tensor: ...
 
 
 class ScoreChain(nn.Module):

@@ -1,7 +1,7 @@
 """How much of a match is still to come at a clock: shares of goals by block, half times and stoppage included."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from training.chain import BLOCKS
 
@@ -35,18 +35,31 @@ class ClockShares:
     first_stoppage_share: float  # of the ninth block's goals, those behind 45:00
     first: Stoppage
     second: Stoppage
+    tails: tuple[float, ...] = field(init=False)  # of each block, the shares behind it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tails", tuple(math.fsum(self.blocks[block + 1 :]) for block in range(BLOCKS)))
 
     def to_come(self, period: int, clock_ms: int) -> list[float]:
         """Return the (BLOCKS,) shares still to come at `clock_ms` of `period`: never more at a later clock.
 
         All of them before kick-off, some as long as the second half lasts, none from period 3 on.
         """
-        if period <= 0:
-            return list(self.blocks)
-        if period > 2:
-            return [0.0] * BLOCKS
-        block, left = self._first_half(clock_ms) if period == 1 else self._second_half(clock_ms)
+        block, left = self._place(period, clock_ms)
         return [0.0] * block + [self.blocks[block] * left, *self.blocks[block + 1 :]]
+
+    def left(self, period: int, clock_ms: int) -> float:
+        """Return the sum of the shares still to come."""
+        block, left = self._place(period, clock_ms)
+        return self.blocks[block] * left + self.tails[block]
+
+    def _place(self, period: int, clock_ms: int) -> tuple[int, float]:
+        """Return the block of a clock, and how much of that block is left."""
+        if period <= 0:
+            return 0, 1.0
+        if period > 2:
+            return _LAST, 0.0
+        return self._first_half(clock_ms) if period == 1 else self._second_half(clock_ms)
 
     def _first_half(self, clock_ms: int) -> tuple[int, float]:
         block = min(clock_ms // _BLOCK_MS, _LAST_OF_FIRST_HALF)

@@ -1,8 +1,9 @@
-"""Fits the odds-anchored model: `python -m training.fit_baseline data.root=DIR out=DIR until=2017-12-01`.
+"""Fits the in-play network: `python -m training.fit_baseline data.root=DIR out=DIR until=2017-12-01`.
 
 Everything is fitted from what is dated before `until`, so that one model may be scored on every suite whose cut-off
 is not earlier. The steps: ratings; then, in turn, each match's rates under the chain as it stands, the effect of the
-score, and the shares of the blocks; then red cards, stoppage, and the total to assume where none is priced.
+score, and the shares of the blocks; then red cards, stoppage, the total to assume where none is priced; and last the
+corrections for what a match has shown, with the bootstrap that says how sure they are.
 """
 
 import subprocess
@@ -18,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.domain.distribution import ForecastInputs
+from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.errors import SetupError
+from training.anchored import clock_shares, price_target, stack_targets
 from training.anchors import Solved, solve
 from training.baseline_config import FitConfig, parse
 from training.baseline_data import (
@@ -33,10 +35,15 @@ from training.baseline_data import (
     load_live,
     load_results,
 )
-from training.baseline_score import validation_metrics
-from training.chain import BLOCKS, LEADS, ScoreChain
+from training.baseline_score import MINUTES as SCORED
+from training.baseline_score import forecast, validation_metrics
+from training.calibration import CONFORMAL, conformal_threshold
+from training.chain import BLOCKS, LEADS
+from training.even_chain import EvenChain
+from training.evidence import EvidenceReader
+from training.fit_corrections import Reds, fit_corrections, fit_shots, shot_scale
 from training.model_file import (
-    FORMAT,
+    IN_PLAY,
     Expected,
     Golden,
     LeagueName,
@@ -45,15 +52,17 @@ from training.model_file import (
     Vocabulary,
     check_tensors,
     encode_weights,
+    expected_shapes,
     sha256,
     write_model,
 )
-from training.network import TorchForecaster, price_target, stack_targets
+from training.network import TorchForecaster
+from training.poisson import curvature, poisson_ridge
 from training.ratings import RatingFilter, Result
 
 Report = Callable[[str], None]
 
-KIND = "odds-anchored score-state chain"
+KIND = "in-play network: odds-anchored score-state chain, corrected by shots, goals and state"
 _FIRST_DAY = date(1990, 1, 1)
 _ROUNDS = 3  # rates move the effects by a third of a standard error in the second round, and not visibly in the third
 _EFFECT_PRECISION = 100.0  # ridge on log effects: a standard deviation of .1; flat from 25 to 400 on validation
@@ -71,9 +80,9 @@ class Chain:
     log_effect: FloatArray  # (2, LEADS)
     share: FloatArray  # (BLOCKS,)
 
-    def module(self) -> ScoreChain:
+    def module(self) -> EvenChain:
         """Return the chain as a torch module."""
-        return ScoreChain(torch.from_numpy(np.exp(self.log_effect)).unsqueeze(1).repeat(1, BLOCKS, 1))
+        return EvenChain(torch.from_numpy(np.exp(self.log_effect)))
 
 
 def main(arguments: list[str]) -> int:
@@ -92,36 +101,60 @@ def fit(config: FitConfig, report: Report) -> Path:
     started = time.monotonic()
     torch.set_num_threads(config.threads)
     root, until = Path(config.data.root), date.fromisoformat(config.until)
-    report("1/6 results: team ratings")
+    report("1/7 results: team ratings")
     tensors, vocabulary = fit_ratings(load_results(root, until), until)
     matches = load_live(root, "understat", _FIRST_DAY, until)
     cards = load_live(root, "wyscout", _FIRST_DAY, until)
     _need(len(matches), f"{root}: understat has no priced match before {until}")
     _need(len(cards), f"{root}: wyscout has no priced match before {until}")
-    report(f"2/6 understat: the total to assume where none is priced, {len(matches)} matches")
+    report(f"2/7 understat: the total to assume where none is priced, {len(matches)} matches")
     default_over = fit_default_over(matches)
     with torch.inference_mode():
-        chain = fit_chain(matches, default_over, lambda line: report(f"3/6 understat: {line}"))
-        report(f"4/6 wyscout: red cards and stoppage, {len(cards)} matches")
-        red_factor = fit_red_factor(cards, chain, default_over)
-    tensors |= {
-        "effect": chain.module().effect,
-        "share": torch.from_numpy(chain.share),
-        "stoppage": torch.from_numpy(fit_stoppage(load_half_lengths(root, until))),
-        "red_factor": torch.from_numpy(red_factor),
-        "default_over": torch.from_numpy(default_over),
-    }
-    report("5/6 hashes of the data")
+        chain = fit_chain(matches, default_over, lambda line: report(f"3/7 understat: {line}"))
+        report(f"4/7 wyscout: red cards and stoppage, {len(cards)} matches")
+        reds = fit_reds(cards, chain, default_over)
+        tensors |= {
+            "effect": chain.module().effect,
+            "share": torch.from_numpy(chain.share),
+            "stoppage": torch.from_numpy(fit_stoppage(load_half_lengths(root, until))),
+            "default_over": torch.from_numpy(default_over),
+        }
+        report(f"5/7 understat: corrections, {len(matches)} matches")
+        tensors |= _fit_evidence(matches, cards, chain, reds, tensors, config.seed)
+    vocabulary = msgspec.structs.replace(vocabulary, shot_providers=(matches.suite, cards.suite))
+    report("6/7 hashes of the data")
     hashes = data_hashes(root)
-    folder = Path(config.out) / (config.version or f"baseline-{until}")
-    check_tensors(tensors, vocabulary, folder)
+    folder = Path(config.out) / (config.version or f"inplay-{until}")
+    check_tensors(tensors, expected_shapes(vocabulary, IN_PLAY), folder)
     manifest = _manifest(
         config, folder.name, hashes, {"fitted_matches": len(matches), "fitted_matches_with_cards": len(cards)}
     )
     manifest = msgspec.structs.replace(manifest, fitted_in_s=round(time.monotonic() - started, 1))
-    report(f"6/6 golden vectors and validation; writing {folder}")
-    _write(folder, tensors, vocabulary, manifest, _golden_inputs(matches, cards), root)
+    report(f"7/7 golden vectors and validation; writing {folder}")
+    _write(folder, tensors, vocabulary, manifest, _golden_inputs(matches, cards), root, matches)
     return folder
+
+
+def _fit_evidence(
+    matches: LiveMatches, cards: LiveMatches, chain: Chain, reds: Reds, tensors: dict[str, Tensor], seed: int
+) -> dict[str, Tensor]:
+    """Return the tensors of the corrections; shots are expected as understat counts them."""
+    default_over = tensors["default_over"].numpy()
+    solved, solved_cards = (solve_rates(chain, each, default_over) for each in (matches, cards))
+    (_, lead), (_, lead_cards) = _goals_and_lead(matches), _goals_and_lead(cards)
+    shots = fit_shots(matches, solved.rates.numpy(), _time(chain.share, lead), lead)
+    rates = solved_cards.rates.numpy()
+    scale = shot_scale(cards, shots, rates, _time(chain.share, lead_cards), lead_cards)
+    clock = clock_shares(tensors["share"], tensors["stoppage"])
+    reader = EvidenceReader(clock=clock, effect=tensors["effect"].tolist(), shots=shots)
+    fitted = fit_corrections(matches, solved, chain.module(), reader, reds, seed)
+    return {
+        "shot_level": torch.tensor(shots.level, dtype=torch.float64),
+        "shot_effect": torch.tensor(shots.effect, dtype=torch.float64),
+        "shot_scale": torch.tensor([1.0, scale], dtype=torch.float64),
+        "weights": torch.from_numpy(fitted.weights),
+        "spread": torch.from_numpy(fitted.spread),
+    }
 
 
 def fit_ratings(results: list[Result], until: date) -> tuple[dict[str, Tensor], Vocabulary]:
@@ -187,8 +220,8 @@ def solve_rates(chain: Chain, matches: LiveMatches, default_over: FloatArray) ->
     )
 
 
-def fit_red_factor(matches: LiveMatches, chain: Chain, default_over: FloatArray) -> FloatArray:
-    """Fit the factors of an own and an opponent's red card by the Poisson likelihood of goals per minute: (2,)."""
+def fit_reds(matches: LiveMatches, chain: Chain, default_over: FloatArray) -> Reds:
+    """Fit the factors of an own and an opponent's red card by the Poisson likelihood of goals per minute."""
     rates = solve_rates(chain, matches, default_over).rates.numpy()
     goals, lead = _goals_and_lead(matches)
     effect = np.exp(chain.log_effect)
@@ -199,7 +232,10 @@ def fit_red_factor(matches: LiveMatches, chain: Chain, default_over: FloatArray)
     design = np.stack([own[seen], other[seen]], axis=1).astype(np.float64)
     middle = np.log([factor for factor, _ in _RED_PRIOR])
     precision = np.diag([spread**-2.0 for _, spread in _RED_PRIOR])
-    return np.exp(_poisson_ridge(design, np.moveaxis(goals, 2, 0)[seen], expected[seen], middle, precision))
+    log_factor = poisson_ridge(design, np.moveaxis(goals, 2, 0)[seen], expected[seen], middle, precision)
+    mean = expected[seen] * np.exp(design @ log_factor)
+    covariance = np.asarray(np.linalg.inv(curvature(design, mean, precision)), dtype=np.float64)
+    return Reds(log_factor=log_factor, covariance=covariance)
 
 
 def fit_stoppage(lengths: HalfLengths) -> FloatArray:
@@ -235,7 +271,7 @@ def _fit_effect(goals: IntArray, exposure: FloatArray, lead: IntArray) -> FloatA
             at = lead == state
             scored, expected = goals[:, :, side][at].sum(), exposure[side][at].sum()
             one = np.ones((1, 1))
-            fitted = _poisson_ridge(one, np.array([scored]), np.array([expected]), np.zeros(1), _EFFECT_PRECISION * one)
+            fitted = poisson_ridge(one, np.array([scored]), np.array([expected]), np.zeros(1), _EFFECT_PRECISION * one)
             effect[side, state] = fitted[0]
     return effect
 
@@ -247,18 +283,6 @@ def _fit_share(scored: FloatArray, rates: FloatArray, log_effect: FloatArray, le
     return _normalised(scored / spread)
 
 
-def _poisson_ridge(
-    design: FloatArray, counts: IntArray, expected: FloatArray, middle: FloatArray, precision: FloatArray
-) -> FloatArray:
-    """Return theta that maximises Poisson(counts; expected exp(design theta)) under a normal prior, by Newton."""
-    theta = middle.copy()
-    for _ in range(25):
-        mean = expected * np.exp(design @ theta)
-        slope = design.T @ (counts - mean) - precision @ (theta - middle)
-        theta = theta + np.linalg.solve(design.T @ (design * mean[:, None]) + precision, slope)
-    return theta
-
-
 def _goals_and_lead(matches: LiveMatches) -> tuple[IntArray, IntArray]:
     """Return goals within each minute (n, MINUTES, 2), and the state before it (n, MINUTES) as 0..LEADS - 1."""
     score = np.concatenate([matches.goals, matches.final[:, None]], axis=1)
@@ -268,8 +292,13 @@ def _goals_and_lead(matches: LiveMatches) -> tuple[IntArray, IntArray]:
 
 def _exposure(rates: FloatArray, share: FloatArray, lead: IntArray) -> FloatArray:
     """Return (2, n, MINUTES): goals expected within each minute but for the score's effect."""
+    return np.asarray(rates[:, :, None] * _time(share, lead), dtype=np.float64)
+
+
+def _time(share: FloatArray, lead: IntArray) -> FloatArray:
+    """Return (n, MINUTES): share of a match's goals that each minute has."""
     per_minute = (share / _MINUTES_OF_BLOCK)[_BLOCK_OF_MINUTE]
-    return np.asarray(np.broadcast_to(rates[:, :, None] * per_minute, (2, *lead.shape)), dtype=np.float64)
+    return np.asarray(np.broadcast_to(per_minute, lead.shape), dtype=np.float64)
 
 
 def _per_block(values: FloatArray | IntArray) -> FloatArray:
@@ -292,14 +321,18 @@ def _price_keys(
 
 def _golden_inputs(matches: LiveMatches, cards: LiveMatches) -> list[ForecastInputs]:
     """Return inputs that reach every part of the model."""
+    change = msgspec.structs.replace
     home, draw, away = matches.prices[0].tolist()
     total = next(((2.5, o, u) for o, u in matches.over_under.tolist() if o > 1 and u > 1), None)
     prices = ForecastInputs(anchor_1x2=(home, draw, away), anchor_over_under=total)
+    goal = GoalAt(1, 31 * 60_000, "home")
+    shown = change(prices, league="E0", home_shots=9, away_shots=4, shots_by="understat", goals=(goal,))
     named = ForecastInputs(league=cards.league[0], home_team=cards.home[0], away_team=cards.away[0])
-    change = msgspec.structs.replace
     return [
         prices,
         change(prices, period=1, clock_ms=23 * 60_000 + 500, home_goals=1),
+        change(shown, period=2, clock_ms=16 * 60_000, home_goals=1, away_reds=1),
+        change(shown, league="nowhere", shots_by="wyscout", period=1, clock_ms=44 * 60_000, home_goals=1),
         change(prices, period=1, clock_ms=46 * 60_000, away_goals=2, away_reds=1, anchor_over_under=None),
         change(prices, period=2, clock_ms=0, anchor_over_under=(2.75, 2.02, 1.84)),
         change(prices, period=2, clock_ms=47 * 60_000, home_goals=1, away_goals=1, home_reds=2),
@@ -317,6 +350,7 @@ def _write(
     manifest: Manifest,
     inputs: list[ForecastInputs],
     root: Path,
+    matches: LiveMatches,
 ) -> None:
     """Write the model, load it as serving does, and write it again with its own answers and validation scores."""
     weights, names = encode_weights(tensors), msgspec.json.encode(vocabulary)
@@ -334,17 +368,28 @@ def _write(
                 next_home=answer.distribution.next_home,
                 next_away=answer.distribution.next_away,
                 remaining=tuple(map(tuple, answer.distribution.remaining.tolist())),
+                intervals=answer.intervals,
             ),
         )
         for row, answer in zip(inputs, answers, strict=True)
     )
     metrics = manifest.metrics | validation_metrics(forecaster, root, date.fromisoformat(manifest.trained_until))
+    metrics |= _thresholds(forecaster, matches)
     write_model(folder, weights, names, msgspec.structs.replace(manifest, golden=golden, metrics=metrics))
+
+
+def _thresholds(forecaster: TorchForecaster, matches: LiveMatches) -> dict[str, float]:
+    """Return the conformal thresholds by minute: the fit's own matches are many to its few weights."""
+    chances = forecast(forecaster, matches).chances
+    return {
+        CONFORMAL.format(minute=minute): round(conformal_threshold(table, matches.outcome, 0.9), 6)
+        for minute, table in zip(SCORED, chances, strict=True)
+    }
 
 
 def _manifest(config: FitConfig, version: str, hashes: dict[str, str], metrics: dict[str, float]) -> Manifest:
     return Manifest(
-        format=FORMAT,
+        format=IN_PLAY,
         model_version=version,
         kind=KIND,
         note=f"Nothing dated on or after {config.until} was used, so every suite cut off there or later may score it.",

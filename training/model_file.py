@@ -16,14 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from actors.domain.distribution import ForecastInputs
+from actors.domain.distribution import ForecastInputs, Intervals
 from actors.domain.errors import ModelRejected
 from training.chain import BLOCKS, LEADS
+from training.evidence import NAMES
 
-FORMAT = 1
+ANCHORED, IN_PLAY = 1, 2  # formats: the first model, whose effect is by block and which has no corrections; ours
 WEIGHTS, VOCABULARY, MANIFEST = "weights.safetensors", "vocabulary.json", "manifest.json"
 _MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20}  # ours are a hundredth of that
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"}
+_POSITIVE = {"effect", "share", "stoppage", "red_factor", "average", "shot_effect", "shot_scale"}
 _Decoded = TypeVar("_Decoded")
 
 
@@ -47,6 +49,7 @@ class Vocabulary(Struct, frozen=True, kw_only=True):
 
     leagues: tuple[LeagueName, ...]
     teams: tuple[TeamName, ...]
+    shot_providers: tuple[str, ...] = ()
 
 
 class Expected(Struct, frozen=True, kw_only=True):
@@ -58,6 +61,7 @@ class Expected(Struct, frozen=True, kw_only=True):
     next_home: float
     next_away: float
     remaining: tuple[tuple[float, ...], ...]
+    intervals: Intervals | None = None
 
 
 class Golden(Struct, frozen=True, kw_only=True):
@@ -112,8 +116,9 @@ def read_model(folder: Path) -> ModelFiles:
         if entry.suffix in _PICKLES:
             raise ModelRejected(str(entry), "pickles are never loaded; expected safetensors and JSON only")
     manifest = _decode(_read(folder, MANIFEST), Manifest, folder / MANIFEST)
-    if manifest.format != FORMAT:
-        raise ModelRejected(str(folder / MANIFEST), f"expected format {FORMAT}, received {manifest.format}")
+    if manifest.format not in (ANCHORED, IN_PLAY):
+        expected = f"expected format {ANCHORED} or {IN_PLAY}, received {manifest.format}"
+        raise ModelRejected(str(folder / MANIFEST), expected)
     weights = _hashed(folder, WEIGHTS, manifest.weights_sha256)
     names = _hashed(folder, VOCABULARY, manifest.vocabulary_sha256)
     vocabulary = _decode(names, Vocabulary, folder / VOCABULARY)
@@ -121,7 +126,7 @@ def read_model(folder: Path) -> ModelFiles:
         tensors = load(weights)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ModelRejected(str(folder / WEIGHTS), f"is not a safetensors file ({error})") from error
-    check_tensors(tensors, vocabulary, folder / WEIGHTS)
+    check_tensors(tensors, expected_shapes(vocabulary, manifest.format), folder / WEIGHTS)
     return ModelFiles(manifest=manifest, tensors=tensors, vocabulary=vocabulary)
 
 
@@ -145,29 +150,39 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def expected_shapes(vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+def expected_shapes(vocabulary: Vocabulary, model_format: int) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every tensor; all are float64.
 
-    effect: factor on a side's hazard by block and goal difference. share: of goals by block. stoppage: share of the
-    ninth block behind 45:00, then floor and decay (s) of each half. red_factor: own card, the opponent's.
-    default_over: constant, weight of the draw's logit, of the square of the home share's. average: goals a match.
+    effect: factor on a side's hazard by goal difference, in the first model by block too. share: of goals by block.
+    stoppage: share of the ninth block behind 45:00, then floor and decay (s) of each half. default_over: constant,
+    weight of the draw's logit, of the square of the home share's. average: goals a match.
+    Of the first model alone, red_factor: own card, the opponent's. Of ours, shot_level, shot_effect and shot_scale:
+    see `evidence.ShotLevels`; weights: of the evidence; spread: a factor of their covariance.
     """
     teams, leagues = len(vocabulary.teams), len(vocabulary.leagues)
-    return {
-        "effect": (2, BLOCKS, LEADS),
+    shapes: dict[str, tuple[int, ...]] = {
         "share": (BLOCKS,),
         "stoppage": (5,),
-        "red_factor": (2,),
         "default_over": (3,),
         "average": (2,),
         "league_level": (leagues, 2),
         "team_strength": (teams, 2),
     }
+    if model_format == ANCHORED:
+        return shapes | {"effect": (2, BLOCKS, LEADS), "red_factor": (2,)}
+    names = len(NAMES)
+    return shapes | {
+        "effect": (2, LEADS),
+        "shot_level": (2, 3),
+        "shot_effect": (2, LEADS),
+        "shot_scale": (len(vocabulary.shot_providers),),
+        "weights": (names,),
+        "spread": (names, names),
+    }
 
 
-def check_tensors(tensors: dict[str, Tensor], vocabulary: Vocabulary, path: Path) -> None:
-    """Raise ModelRejected unless names, types, shapes and values are those of this model."""
-    shapes = expected_shapes(vocabulary)
+def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Raise ModelRejected unless names, types, shapes and values are those of a model."""
     if tensors.keys() != shapes.keys():
         raise ModelRejected(str(path), f"expected the tensors {sorted(shapes)}, received {sorted(tensors)}")
     for name, tensor in tensors.items():
@@ -176,7 +191,7 @@ def check_tensors(tensors: dict[str, Tensor], vocabulary: Vocabulary, path: Path
             raise ModelRejected(str(path), f"{name}: expected float64 {shapes[name]}, received {received}")
         if not bool(torch.isfinite(tensor).all()):
             raise ModelRejected(str(path), f"{name}: holds NaN or infinity")
-    for name in ("effect", "share", "stoppage", "red_factor", "average"):
+    for name in _POSITIVE & tensors.keys():
         if not bool((tensors[name] > 0).all()):
             raise ModelRejected(str(path), f"{name}: must be positive throughout")
     total = float(tensors["share"].sum())

@@ -10,6 +10,7 @@ from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import MalformedMarket
 from actors.domain.events import Clock, Score
 from actors.domain.forecast import (
+    NO_ENSEMBLE,
     AsOf,
     Forecast,
     Offsets,
@@ -78,6 +79,8 @@ def assemble(draft: Draft, prediction: Prediction, place: Place, inferred: datet
         feature_snapshot_id=snapshot_id,
         inputs=draft.inputs,
         markets=markets,
+        intervals=prediction.intervals,
+        intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
         settled=_settled(state, draft.inputs, draft.status),
         price=price_view(state, markets.one_x_two, status),
         offsets=Offsets(feed=state.offset, odds=max((b.offset for b in state.books.values()), default=None)),

@@ -6,10 +6,18 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from actors.domain.events import Score
+from actors.domain.events import Score, Side
 
 FloatArray = NDArray[np.float64]
 MAX_REMAINING = 10  # goals still to come per side; the mass beyond is folded into the last cell
+
+
+class GoalAt(Struct, frozen=True, array_like=True):
+    """When a goal of regular time was scored, and for which side."""
+
+    period: int
+    clock_ms: int
+    side: Side
 
 
 class ForecastInputs(Struct, frozen=True, kw_only=True):
@@ -30,6 +38,10 @@ class ForecastInputs(Struct, frozen=True, kw_only=True):
     away_reds: int = 0
     anchor_1x2: tuple[float, float, float] | None = None
     anchor_over_under: tuple[float, float, float] | None = None  # line, over, under
+    home_shots: int | None = None  # of regular time, own goals apart; None until the provider has sent a shot
+    away_shots: int | None = None
+    shots_by: str | None = None  # the provider that counted them: not every one calls the same things shots
+    goals: tuple[GoalAt, ...] | None = None  # those that the score counts, in order; None: when they fell is not known
 
     @property
     def is_over(self) -> bool:
@@ -53,6 +65,15 @@ class ScoreDistribution(Struct, frozen=True, kw_only=True):
     next_away: float
 
 
+class Intervals(Struct, frozen=True, kw_only=True):
+    """Where the probabilities of the result lie at confidence `level`, as (low, high) each."""
+
+    level: float
+    home: tuple[float, float]
+    draw: tuple[float, float]
+    away: tuple[float, float]
+
+
 class Prediction(Struct, frozen=True, kw_only=True):
     """One answer of a forecaster. `basis` says what the scoring rates rest on: prices, ratings or league."""
 
@@ -62,6 +83,7 @@ class Prediction(Struct, frozen=True, kw_only=True):
     home_rate: float  # expected goals of the whole match at its start, as implied by the basis
     away_rate: float
     runtime: Runtime
+    intervals: Intervals | None = None  # None where the model has no ensemble
 
 
 class Forecaster(Protocol):

@@ -1,6 +1,6 @@
 """The versioned events of a match: an immutable set in which the newest version of each event id counts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 from zlib import crc32
 
@@ -40,6 +40,11 @@ class StoredEvent(Struct, frozen=True, array_like=True):
         """Whether it counts for more than itself: neither a ball event nor taken back."""
         return self.payload is not None and not isinstance(self.payload, BallEvent)
 
+    @property
+    def is_shot(self) -> bool:
+        """Whether it is a shot that has not been taken back."""
+        return isinstance(self.payload, BallEvent) and self.payload.is_shot
+
 
 def merged(known: StoredEvent | None, new: StoredEvent) -> StoredEvent:
     """Return what counts of two accounts of one event, in whatever order they came.
@@ -65,27 +70,31 @@ def absorbing(event: StoredEvent, other: StoredEvent) -> StoredEvent:
 class EventSet:
     """Immutable; `with_event` shares all it can with the set it came from."""
 
-    __slots__ = ("_buckets", "decisive")
+    __slots__ = ("_buckets", "decisive", "shots")
 
-    def __init__(self, buckets: tuple[dict[str, StoredEvent], ...], decisive: tuple[StoredEvent, ...]) -> None:
+    def __init__(
+        self,
+        buckets: tuple[dict[str, StoredEvent], ...],
+        decisive: tuple[StoredEvent, ...],
+        shots: tuple[StoredEvent, ...],
+    ) -> None:
         self._buckets = buckets
         self.decisive = decisive  # the decisive events, and what once was a goal, by place
+        self.shots = shots  # by place
 
     @classmethod
     def empty(cls) -> Self:
         """Return the set without events."""
-        return cls(({},) * _BUCKETS, ())
+        return cls(({},) * _BUCKETS, (), ())
 
     @classmethod
     def of(cls, events: Iterable[StoredEvent]) -> Self:
         """Build a set from distinct events."""
         buckets: list[dict[str, StoredEvent]] = [{} for _ in range(_BUCKETS)]
-        decisive = []
+        events = tuple(events)
         for event in events:
             buckets[_bucket(event.event_id)][event.event_id] = event
-            if _is_kept_apart(event):
-                decisive.append(event)
-        return cls(tuple(buckets), _by_place(decisive))
+        return cls(tuple(buckets), _by_place(filter(_is_kept_apart, events)), _by_place(filter(_is_shot, events)))
 
     def get(self, event_id: str) -> StoredEvent | None:
         """Return the newest version of an event, taken back or not."""
@@ -97,10 +106,8 @@ class EventSet:
         bucket = self._buckets[index]
         old = bucket.get(event.event_id)
         buckets = (*self._buckets[:index], {**bucket, event.event_id: event}, *self._buckets[index + 1 :])
-        if not _is_kept_apart(event) and (old is None or not _is_kept_apart(old)):
-            return type(self)(buckets, self.decisive)
-        others = [other for other in self.decisive if other.event_id != event.event_id]
-        return type(self)(buckets, _by_place([*others, event] if _is_kept_apart(event) else others))
+        decisive = _with(self.decisive, event, old, _is_kept_apart)
+        return type(self)(buckets, decisive, _with(self.shots, event, old, _is_shot))
 
     def unordered(self) -> Iterator[StoredEvent]:
         """Yield all events, taken back or not, in no order that means anything."""
@@ -133,6 +140,20 @@ def _bucket(event_id: str) -> int:
 
 def _is_kept_apart(event: StoredEvent) -> bool:
     return event.is_decisive or event.scored
+
+
+def _is_shot(event: StoredEvent) -> bool:
+    return event.is_shot
+
+
+def _with(
+    kept: tuple[StoredEvent, ...], event: StoredEvent, old: StoredEvent | None, belongs: Callable[[StoredEvent], bool]
+) -> tuple[StoredEvent, ...]:
+    """Return what is kept apart with `event` in place of `old`; the same tuple where neither belongs."""
+    if not belongs(event) and (old is None or not belongs(old)):
+        return kept
+    others = [other for other in kept if other.event_id != event.event_id]
+    return _by_place([*others, event] if belongs(event) else others)
 
 
 def _by_place(events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from actors.domain.distribution import ForecastInputs, Runtime
+from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
 from actors.domain.markets import Markets
 from actors.domain.summary import Phase
@@ -15,6 +15,7 @@ from actors.domain.summary import Phase
 Status = Literal["OK", "MODEL_FALLBACK", "VAR_REVIEW", "GAP"]  # from best to worst
 STATUSES: tuple[Status, ...] = ("OK", "MODEL_FALLBACK", "VAR_REVIEW", "GAP")
 GENESIS = "0" * 64  # what the first row of a match is chained to
+NO_ENSEMBLE = "the odds-anchored model has no ensemble"
 
 
 class AsOf(Struct, frozen=True, kw_only=True):
@@ -81,8 +82,8 @@ class Forecast(Struct, frozen=True, kw_only=True, tag_field="type", tag="forecas
     feature_snapshot_id: str
     inputs: ForecastInputs
     markets: Markets
-    intervals: None = None
-    intervals_reason: str = "the odds-anchored model has no ensemble"
+    intervals: Intervals | None = None
+    intervals_reason: str = NO_ENSEMBLE  # why there are none; empty where there are
     settled: dict[str, str] | None = None  # market -> winning selection, once regular time is over and nothing is open
     price: PriceView | None = None
     offsets: Offsets
@@ -172,6 +173,7 @@ def row_hash(prev_hash: str, forecast: Forecast) -> str:
         forecast.markets,
         forecast.settled,
         price and (price.provider, price.prices, price.fair, price.method, price.suspended, price.edge),
+        *([forecast.intervals] if forecast.intervals is not None else []),  # rows from before there were any stand
     )
     return hashlib.sha256(prev_hash.encode() + _encoder.encode(covered)).hexdigest()
 

@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.domain.distribution import ForecastInputs
+from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.errors import SnapshotUnreadable
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import BEFORE_KICK_OFF, Clock, Odds, Score
+from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, Odds, Score
 from actors.domain.fixtures import Believed, Fixture, Team
-from actors.domain.summary import Summary
+from actors.domain.summary import SCORING, Summary
 
 STATE_SCHEMA = 2  # a snapshot of another schema is not read: the match is folded again from the log
 _CHECKSUM_BYTES = 4
@@ -158,6 +158,7 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
     period, ms = _play_clock(state)
     regular, off = state.summary.regular, state.summary.off_pitch
     anchor_1x2, anchor_over_under = anchor_prices(state.anchors)
+    shots = _shots(state)
     return ForecastInputs(
         league=state.league,
         home_team=state.home.rating_key,
@@ -170,6 +171,28 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
         away_reds=off.away,
         anchor_1x2=anchor_1x2,
         anchor_over_under=anchor_over_under,
+        home_shots=shots.home if shots else None,
+        away_shots=shots.away if shots else None,
+        shots_by=state.believed.events if shots else None,
+        goals=_goals(state),
+    )
+
+
+def _shots(state: MatchState) -> Score | None:
+    """Return the shots of regular time; None where the provider has sent none, which most never do."""
+    sides = [
+        shot.payload.side
+        for shot in state.events.shots
+        if shot.clock.period <= 2 and isinstance(shot.payload, BallEvent)
+    ]
+    return Score(sides.count("home"), sides.count("away")) if sides else None
+
+
+def _goals(state: MatchState) -> tuple[GoalAt, ...]:
+    return tuple(
+        GoalAt(event.clock.period, event.clock.ms, event.payload.side)
+        for event in state.events.decisive
+        if isinstance(event.payload, SCORING) and event.clock.period <= 2
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.domain.assemble import MAX_QUOTE_AGE_MS, Draft, Place, assemble, replace_hash
-from actors.domain.distribution import ForecastInputs, Runtime
+from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import (
     Abandoned,
     Card,
@@ -252,6 +252,7 @@ COVERED: dict[str, Any] = {
     "model_version": "baseline-2",
     "feature_snapshot_id": "0" * 40,
     "markets": derive_markets(predict_one(OTHER_INPUTS).distribution),
+    "intervals": Intervals(level=0.9, home=(0.4, 0.5), draw=(0.2, 0.3), away=(0.2, 0.3)),
     "settled": {"one_x_two": "home"},
     "price": None,
 }

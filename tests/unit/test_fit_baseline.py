@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.domain.distribution import ForecastInputs
-from actors.domain.errors import SetupError
-from training import baseline_score, fit_baseline
-from training.baseline_config import FitConfig, ScoreConfig, parse
+from training import evaluate, fit_baseline
+from training.baseline_config import FitConfig, parse
 from training.baseline_data import load_live
 from training.baseline_score import MINUTES, SPLITS, baseline, forecast, score
 from training.metrics import paired_bootstrap
@@ -20,7 +19,7 @@ from training.model_file import VOCABULARY, WEIGHTS, read_model
 from training.network import load_model
 from training.ratings import RatingFilter, Result
 
-SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "baseline-2017-12-01"
+SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "inplay-2017-12-01"
 TEAMS = [f"Team {letter}" for letter in "ABCDEFGH"]
 FIRST = datetime(2017, 9, 1, 15)
 UNTIL = "2017-12-01"
@@ -62,13 +61,20 @@ def write_data(root: Path, matches: int = 60, tail: Callable[[np.random.Generato
             goals = [int((at < minute).sum()) for at in goal_minutes]
             reds = {"home_reds": int(red_minute < minute), "away_reds": 0}
             row = {"match_id": number, "minute": minute, "home_goals": goals[0], "away_goals": goals[1]}
+            row |= {"home_shots": goals[0] + minute // 7, "away_shots": goals[1] + minute // 11}
             minutes.append(row | reds | {"res90": outcome})
         result = {"league": "E0", "country": "England", "tier": 1, "season_start": 2017, "date": kick_off.date()}
         results.append(result | {"home": home, "away": away, "fthg": final[0], "ftag": final[1]})
+    shots = [
+        {"match_id": sheet["match_id"], "half": 1, "side": i % 2, "result": "Goal"}
+        for sheet in sheets
+        for i in (0, 1, 2)
+    ]
     for suite in ("understat", "wyscout"):
         (root / suite).mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(sheets), root / suite / "matches.parquet")
         pq.write_table(pa.Table.from_pylist(minutes), root / suite / "minute_state.parquet")
+    pq.write_table(pa.Table.from_pylist(shots), root / "understat" / "shots.parquet")
     (root / "results").mkdir()
     pq.write_table(pa.Table.from_pylist(results), root / "results" / "matches.parquet")
     return root
@@ -84,7 +90,7 @@ def test_the_same_data_and_seed_give_the_same_weights_and_a_model_that_serves(tm
     for name in (WEIGHTS, VOCABULARY):
         assert (one / name).read_bytes() == (two / name).read_bytes()
     forecaster = load_model(one)
-    assert forecaster.model_version == f"baseline-{UNTIL}"
+    assert forecaster.model_version == f"inplay-{UNTIL}"
     assert forecaster.manifest.trained_until == UNTIL
     (prediction,) = forecaster.predict([ForecastInputs(league="E0", home_team="Team A", away_team="Team B")])
     assert prediction.basis == "ratings"
@@ -106,8 +112,8 @@ def test_fitting_shows_its_progress_and_says_where_the_model_is(
     root = write_data(tmp_path / "data")
     assert fit_baseline.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 0
     said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "out" / f"baseline-{UNTIL}")
-    assert [f"{step}/6" in said.err for step in range(1, 7)] == [True] * 6
+    assert said.out.strip() == str(tmp_path / "out" / f"inplay-{UNTIL}")
+    assert [f"{step}/7" in said.err for step in range(1, 8)] == [True] * 7
 
 
 def no_folder(root: Path) -> Path:
@@ -189,7 +195,8 @@ def test_scoring_refuses_matches_that_the_model_was_trained_on(
     root = write_data(tmp_path / "data")
     options = [f"data.root={root}", f"out={tmp_path}", "until=2018-02-01", "version=later"]
     folder = fit_baseline.fit(parse(FitConfig, options), lambda line: None)
-    assert baseline_score.main([f"data.root={root}", f"model={folder}", "suites=[wyscout]"]) == 2
+    asked = ["suite=live_wyscout", "since=2018-01-01", "until=2018-03-01", f"out={tmp_path / 'rows.parquet'}"]
+    assert evaluate.main([f"data.root={root}", f"model={folder}", *asked]) == 2
     assert "trained until 2018-02-01" in capsys.readouterr().err
 
 
@@ -247,18 +254,9 @@ def test_the_protocols_baseline_comes_out_and_the_shipped_model_is_no_worse(data
     assert len(matches) == n
     assert theirs.rps.mean(axis=1) == pytest.approx(rps, abs=2e-5)
     assert theirs.log_loss.mean(axis=1) == pytest.approx(log_loss, abs=6e-5)
-    ours = score(forecast(load_model(SHIPPED), matches), matches)
+    ours = score(forecast(load_model(SHIPPED), matches).chances, matches)
     for minute, gain in zip(MINUTES, ours.rps - theirs.rps, strict=True):
         assert paired_bootstrap(gain, seed=0).low <= 0, f"worse than the baseline at {minute}'"
-
-
-@pytest.mark.needs_data
-def test_the_score_table_names_every_minute_and_both_forecasters(data_root: Path) -> None:
-    config = parse(ScoreConfig, [f"data.root={data_root}", f"model={SHIPPED}", "suites=[wyscout]", "prices=false"])
-    lines = baseline_score.report(config)
-    assert [f"{minute}'" in lines[2] for minute in MINUTES] == [True] * len(MINUTES)
-    assert sum("baseline" in line for line in lines[3:]) == 3
-    assert "n=372" in lines[1]
 
 
 def test_the_shipped_model_used_nothing_from_december_2017_on() -> None:
@@ -266,8 +264,3 @@ def test_the_shipped_model_used_nothing_from_december_2017_on() -> None:
     starts = [start for (_, split), (start, _) in SPLITS.items() if split == "test"]
     assert date.fromisoformat(manifest.trained_until) <= min(starts)
     assert manifest.metrics["fitted_matches"] > 6000
-
-
-def test_setup_errors_name_the_problem() -> None:
-    with pytest.raises(SetupError, match="split must be"):
-        parse(ScoreConfig, ["model=x", "split=sealed"])

@@ -19,10 +19,11 @@ from safetensors.torch import load_file, save
 from actors.domain.distribution import MAX_REMAINING, ForecastInputs, Prediction
 from actors.domain.errors import ModelRejected
 from actors.domain.overround import fair
+from training.anchored import clock_shares, score_grids
 from training.chain import BLOCKS, GOALS, LEADS, ScoreChain, tree_sum
 from training.clock import ClockShares, Stoppage
 from training.model_file import MANIFEST, VOCABULARY, WEIGHTS, sha256
-from training.network import TorchForecaster, clock_shares, load_model, score_grids
+from training.network import TorchForecaster, load_model
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "baseline-2017-12-01"
 PRICES = (2.1, 3.4, 3.9)

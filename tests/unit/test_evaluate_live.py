@@ -1,0 +1,68 @@
+"""The live suites: a row per forecast, beside the baseline, and never of what the model was trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.test_fit_baseline import SHIPPED, UNTIL, write_data
+from training import evaluate
+from training.baseline_score import MINUTES
+from training.calibration import conformal_threshold, largest_error
+
+
+def options(root: Path, out: Path, **changes: str) -> list[str]:
+    asked = {"suite": "live_understat", "since": UNTIL, "until": "2018-02-01", "out": str(out)} | changes
+    return [f"data.root={root}", f"model={SHIPPED}", *(f"{key}={value}" for key, value in asked.items())]
+
+
+@pytest.mark.parametrize("inputs", ["full", "no_odds"])
+def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp_path: Path, inputs: str) -> None:
+    root, out = write_data(tmp_path / "data", matches=100), tmp_path / "out" / "rows.parquet"
+    assert evaluate.main(options(root, out, inputs=inputs)) == 0
+    table = pq.read_table(out)
+    rows = table.to_pylist()
+    matches = {row["match_key"] for row in rows}
+    assert len(rows) == len(matches) * len(MINUTES) > 0
+    assert {(row["match_key"], row["minute"]) for row in rows} == {
+        (key, minute) for key in matches for minute in MINUTES
+    }
+    for row in rows:
+        assert row["p_home"] + row["p_draw"] + row["p_away"] == pytest.approx(1, abs=1e-9)
+        for outcome in ("home", "draw", "away"):
+            assert row[f"p_{outcome}_lo"] - 1e-9 <= row[f"p_{outcome}"] <= row[f"p_{outcome}_hi"] + 1e-9
+    assert {row["model_version"] for row in rows} == {SHIPPED.name}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"since": "2017-11-30"}, "trained until 2017-12-01"),
+        ({"suite": "live_opta"}, "suite must be one of live_understat, live_wyscout"),
+        ({"inputs": "pre_odds"}, "inputs of a live suite must be full or no_odds"),
+        ({"since": "2019-01-01", "until": "2019-02-01"}, "has no priced match"),
+        ({"until": "soon"}, "until must be a date"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], named: str
+) -> None:
+    root = write_data(tmp_path / "data", matches=20)
+    assert evaluate.main(options(root, tmp_path / "rows.parquet", **changes)) == 2
+    said = capsys.readouterr().err.strip()
+    assert named in said
+    assert "\n" not in said
+
+
+def test_a_perfect_forecaster_is_below_its_own_bound_and_a_biased_one_above() -> None:
+    random = np.random.default_rng(3)
+    chances = random.dirichlet([3.0, 2.0, 3.0], (2, 3000))
+    outcomes = (random.random((3000, 1)) > np.cumsum(chances[0], axis=1)[:, :-1]).sum(axis=1)
+    found, bound = largest_error(chances[:1], outcomes, seed=1, worlds=200)
+    assert found < bound
+    biased = chances[:1] ** 2 / (chances[:1] ** 2).sum(axis=2, keepdims=True)
+    found, bound = largest_error(biased, outcomes, seed=1, worlds=200)
+    assert found > bound
+    threshold = conformal_threshold(chances[0], outcomes, 0.9)
+    assert (chances[0][np.arange(3000), outcomes] >= threshold).mean() == pytest.approx(0.9, abs=1e-3)

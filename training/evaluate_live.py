@@ -1,0 +1,113 @@
+"""The live suites: forecasts at seven minutes of every match, scored beside the protocol's baseline."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from actors.domain.errors import SetupError
+from training.baseline_config import EvaluateConfig
+from training.baseline_data import LiveMatches, load_live
+from training.baseline_score import MINUTES, LiveForecasts, Scores, baseline, forecast, score
+from training.calibration import CONFORMAL, largest_error
+from training.metrics import Interval, paired_bootstrap
+from training.model_file import Manifest
+from training.network import TorchForecaster
+
+SUITES = {"live_understat": "understat", "live_wyscout": "wyscout"}
+INPUTS = ("full", "no_odds")
+_POOLED = slice(1, 6)  # 15' to 75'
+_OUTCOMES = ("home", "draw", "away")
+
+
+def run(config: EvaluateConfig) -> list[str]:
+    """Score the matches of a suite and write a row per forecast; return the tables, line by line.
+
+    Raises:
+        SetupError: Unknown inputs, nothing to score, or the model was trained on what would be scored.
+        ModelRejected: The model cannot be trusted.
+    """
+    if config.inputs not in INPUTS:
+        raise SetupError(f"inputs of a live suite must be {' or '.join(INPUTS)}, was {config.inputs!r}")
+    torch.set_num_threads(1)
+    forecaster = TorchForecaster(Path(config.model))
+    forecaster.verify()
+    manifest, since = forecaster.manifest, date.fromisoformat(config.since)
+    if date.fromisoformat(manifest.trained_until) > since:
+        raise SetupError(f"{config.model}: trained until {manifest.trained_until}, since={since} is before it")
+    matches = load_live(Path(config.data.root), SUITES[config.suite], since, date.fromisoformat(config.until))
+    if not len(matches):
+        raise SetupError(f"{config.data.root}: {config.suite} has no priced match in [{since}, {config.until})")
+    ours = forecast(forecaster, matches, prices=config.inputs == "full")
+    write_rows(Path(config.out), matches, ours, manifest.model_version)
+    head = f"{config.suite}, inputs={config.inputs}, [{since}, {config.until}), n={len(matches)}"
+    return [
+        f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive)",
+        head,
+        *score_table(score(ours.chances, matches), score(baseline(matches), matches), config),
+        *_calibration(ours, matches, config.seed),
+        *_conformal(ours, matches, manifest),
+        f"rows written to {config.out}",
+    ]
+
+
+def write_rows(path: Path, matches: LiveMatches, forecasts: LiveForecasts, version: str) -> None:
+    """Write one row per forecast, by minute, then by match."""
+    columns: dict[str, object] = {
+        "match_key": [str(number) for _ in MINUTES for number in matches.match_id.tolist()],
+        "minute": pa.array(np.repeat(MINUTES, len(matches)), pa.int32()),
+    }
+    tables = (("", forecasts.chances), ("_lo", forecasts.low), ("_hi", forecasts.high))
+    for suffix, table in tables:
+        for k, outcome in enumerate(_OUTCOMES):
+            columns[f"p_{outcome}{suffix}"] = table[:, :, k].reshape(-1)
+    columns["model_version"] = [version] * (len(MINUTES) * len(matches))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+def score_table(ours: Scores, theirs: Scores, config: EvaluateConfig) -> list[str]:
+    """Return the protocol's table: scores of both by minute, and paired differences with 95 % intervals."""
+    lines = [f"{'':24}" + "".join(f"{minute:>21}'" for minute in MINUTES)]
+    for name in ("rps", "log_loss", "accuracy"):
+        mine, reference = getattr(ours, name), getattr(theirs, name)
+        lines.append(f"{name + ' baseline':24}" + "".join(f"{value:>22.5f}" for value in reference.mean(axis=1)))
+        lines.append(f"{name + ' model':24}" + "".join(f"{value:>22.5f}" for value in mine.mean(axis=1)))
+        gains = [paired_bootstrap(row, config.seed, config.resamples) for row in mine - reference]
+        lines.append(f"{'  difference x .001':24}" + "".join(f"{_interval(gain):>22}" for gain in gains))
+    pooled = (ours.rps - theirs.rps)[_POOLED].mean(axis=0)
+    gain = paired_bootstrap(pooled, config.seed, config.resamples)
+    return [*lines, f"mean RPS over 15'-75', difference x .001: {_interval(gain)}"]
+
+
+def _calibration(forecasts: LiveForecasts, matches: LiveMatches, seed: int) -> list[str]:
+    found, bound = largest_error(forecasts.chances, matches.outcome, seed)
+    return [
+        f"largest calibration error over minutes and outcomes: {found:.4f}; a perfect forecaster's p95: {bound:.4f}"
+    ]
+
+
+def _conformal(forecasts: LiveForecasts, matches: LiveMatches, manifest: Manifest) -> list[str]:
+    """Return how often outcome sets of nominal 90 % hold the result, in all and by league."""
+    names = [CONFORMAL.format(minute=minute) for minute in MINUTES]
+    if any(name not in manifest.metrics for name in names):
+        return []
+    given = forecasts.chances[:, np.arange(len(matches)), matches.outcome]
+    inside = given >= np.array([manifest.metrics[name] for name in names])[:, None]
+    lines = [f"outcome sets of 90 %: hold the result {inside.mean():.4f}" + _by_minute(inside.mean(axis=1).tolist())]
+    for league in sorted(set(matches.league)):
+        own = np.array([each == league for each in matches.league])
+        lines.append(f"  {league}: {inside[:, own].mean():.4f}, n={own.sum()}")
+    return lines
+
+
+def _by_minute(values: Sequence[float]) -> str:
+    return "".join(f"; {minute}' {value:.3f}" for minute, value in zip(MINUTES, values, strict=True))
+
+
+def _interval(gain: Interval) -> str:
+    return f"{gain.mean * 1e3:+.2f} [{gain.low * 1e3:+.2f},{gain.high * 1e3:+.2f}]"
