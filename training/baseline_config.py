@@ -52,7 +52,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         for key in ("since", "until"):
-            _check_date(key, getattr(self, key))
+            check_date(key, getattr(self, key))
 
 
 def parse(schema: type[_Config], arguments: list[str]) -> _Config:

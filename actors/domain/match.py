@@ -158,7 +158,7 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
     period, ms = _play_clock(state)
     regular, off = state.summary.regular, state.summary.off_pitch
     anchor_1x2, anchor_over_under = anchor_prices(state.anchors)
-    shots = _shots(state)
+    shots, goals = seen_of(state)
     return ForecastInputs(
         league=state.league,
         home_team=state.home.rating_key,
@@ -174,8 +174,13 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
         home_shots=shots.home if shots else None,
         away_shots=shots.away if shots else None,
         shots_by=state.believed.events if shots else None,
-        goals=_goals(state),
+        goals=goals,
     )
+
+
+def seen_of(state: MatchState) -> tuple[Score | None, tuple[GoalAt, ...]]:
+    """Return the shots of regular time and the goals that a forecast rests on, beside score, cards and prices."""
+    return _shots(state), _goals(state)
 
 
 def _shots(state: MatchState) -> Score | None:

@@ -2,7 +2,7 @@
 
 from actors.domain.events import Lineups
 from actors.domain.forecast import Status, worst
-from actors.domain.match import Book, MatchState, Sequence, anchor_prices
+from actors.domain.match import Book, MatchState, Sequence, anchor_prices, seen_of
 from actors.domain.summary import Summary
 
 _UNSEEN = Sequence()
@@ -55,6 +55,9 @@ def looks_different(before: MatchState, after: MatchState) -> bool:
     if before.books is not after.books and _shown(before.books.get("1x2")) != _shown(after.books.get("1x2")):
         return True
     if before.anchors is not after.anchors and anchor_prices(before.anchors) != anchor_prices(after.anchors):
+        return True
+    told, tells = before.events, after.events
+    if (told.shots is not tells.shots or told.decisive is not tells.decisive) and seen_of(before) != seen_of(after):
         return True
     return feed_status(before) != feed_status(after)
 

@@ -12,7 +12,6 @@ from actors.domain.errors import ModelRejected, StoreError
 from cluster.audit import MODELS, load_models
 from cluster.held_models import HeldModels, pack
 from tests.unit.audited import FakeModel, open_history
-from training.model_file import MANIFEST
 
 MODEL = MODELS / "inplay-2017-12-01"
 VERSION = MODEL.name

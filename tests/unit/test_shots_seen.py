@@ -8,9 +8,9 @@ import pytest
 
 from actors.adapters.feed_data_root import read_match
 from actors.domain.distribution import GoalAt
-from actors.domain.events import BallEvent, Clock, Event, Side
+from actors.domain.events import BallEvent, Clock, Event, Side, encode_record
 from actors.domain.match import decode_state, encode_state, forecast_inputs, new_match
-from actors.machines.match import fold
+from actors.machines.match import Entry, Reforecast, fold, step
 from tests.unit.builders import a_pass, corrected, goal, minute, numbered, played, taken_back
 from training.baseline_data import load_live
 from training.baseline_score import inputs_at
@@ -48,6 +48,17 @@ def test_a_shot_taken_back_or_given_to_the_other_side_counts_no_more_and_a_snaps
 def test_goals_come_with_their_times_in_order() -> None:
     inputs = forecast_inputs(played(numbered((goal("away"), minute(9)), (goal("home"), minute(3, 2)))))
     assert inputs.goals == (GoalAt(1, 9 * 60_000, "away"), GoalAt(2, 3 * 60_000, "home"))
+
+
+def test_a_shot_is_news_and_a_pass_is_not() -> None:
+    happenings = numbered((a_pass(), minute(1)), (shot(), minute(1)), (a_pass(), minute(1)))
+    state = played(happenings[:1])
+    due = list[bool]()
+    for record in happenings[1:]:
+        entry = Entry(offset=state.offset + 1, key=record.match_id, value=encode_record(record))
+        state, effects = step(state, entry)
+        due.append(Reforecast(trigger="ball") in effects)
+    assert due == [True, False]
 
 
 @pytest.mark.needs_data
