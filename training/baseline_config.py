@@ -31,7 +31,7 @@ class FitConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        _check_date("until", self.until)
+        check_date("until", self.until)
         if self.threads < 1:
             raise SetupError(f"threads must be positive, was {self.threads}")
 
@@ -75,7 +75,8 @@ def _keys(schema: type[object]) -> list[str]:
     return ["data.root" if name == "data" else name for name in names]
 
 
-def _check_date(key: str, value: str) -> None:
+def check_date(key: str, value: str) -> None:
+    """Raise SetupError unless `value` is an ISO date."""
     try:
         date.fromisoformat(value)
     except ValueError:

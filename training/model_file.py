@@ -106,6 +106,17 @@ def read_model(folder: Path) -> ModelFiles:
         ModelRejected: A file is missing, a link, too large, not what its hash says, or holds other tensors than
             expected or values that cannot be; or there is a pickle in the folder.
     """
+    manifest, tensors, vocabulary = read_files(folder, Vocabulary)
+    check_tensors(tensors, vocabulary, folder / WEIGHTS)
+    return ModelFiles(manifest=manifest, tensors=tensors, vocabulary=vocabulary)
+
+
+def read_files(folder: Path, kind: type[_Decoded]) -> tuple[Manifest, dict[str, Tensor], _Decoded]:
+    """Read a model's folder whose vocabulary is of `kind`; its tensors are not yet checked.
+
+    Raises:
+        ModelRejected: A file is missing, a link, too large or not what its hash says; or there is a pickle.
+    """
     if not folder.is_dir():
         raise ModelRejected(str(folder), "no such folder")
     for entry in sorted(folder.iterdir()):
@@ -115,14 +126,11 @@ def read_model(folder: Path) -> ModelFiles:
     if manifest.format != FORMAT:
         raise ModelRejected(str(folder / MANIFEST), f"expected format {FORMAT}, received {manifest.format}")
     weights = _hashed(folder, WEIGHTS, manifest.weights_sha256)
-    names = _hashed(folder, VOCABULARY, manifest.vocabulary_sha256)
-    vocabulary = _decode(names, Vocabulary, folder / VOCABULARY)
+    vocabulary = _decode(_hashed(folder, VOCABULARY, manifest.vocabulary_sha256), kind, folder / VOCABULARY)
     try:
-        tensors = load(weights)
+        return manifest, load(weights), vocabulary
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ModelRejected(str(folder / WEIGHTS), f"is not a safetensors file ({error})") from error
-    check_tensors(tensors, vocabulary, folder / WEIGHTS)
-    return ModelFiles(manifest=manifest, tensors=tensors, vocabulary=vocabulary)
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:

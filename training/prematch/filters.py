@@ -99,9 +99,7 @@ def _settle(team: FloatArray, info: IntArray, carried: FloatArray, newcomers: Fl
             info[i, 4] = _STAYED
 
 
-def _start_season(
-    code: int, team: FloatArray, info: IntArray, carried: FloatArray, newcomers: FloatArray
-) -> None:
+def _start_season(code: int, team: FloatArray, info: IntArray, carried: FloatArray, newcomers: FloatArray) -> None:
     """Close a league's last season: newcomers have shown themselves, and the teams' mean becomes nought."""
     rows = np.flatnonzero(info[:, 0] == code)
     if not len(rows):

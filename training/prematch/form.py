@@ -191,8 +191,36 @@ def _fill_days(
             if math.isnan(residual[m]):
                 continue
             i, j, other = home[m], away[m], 0.0 if math.isnan(comp[m]) else comp[m]
-            _add(i, 0, today, goals[m, 0], goals[m, 1], reds[m, 0], residual[m], other, averages, venue, season, last, misc)
-            _add(j, 1, today, goals[m, 1], goals[m, 0], reds[m, 1], -residual[m], -other, averages, venue, season, last, misc)
+            _add(
+                i,
+                0,
+                today,
+                goals[m, 0],
+                goals[m, 1],
+                reds[m, 0],
+                residual[m],
+                other,
+                averages,
+                venue,
+                season,
+                last,
+                misc,
+            )
+            _add(
+                j,
+                1,
+                today,
+                goals[m, 1],
+                goals[m, 0],
+                reds[m, 1],
+                -residual[m],
+                -other,
+                averages,
+                venue,
+                season,
+                last,
+                misc,
+            )
             signed = residual[m] if i < j else -residual[m]
             meetings[pair[m]] += (1 - _MEETING_DECAY) * (signed - meetings[pair[m]])
             met[pair[m]] += 1

@@ -7,12 +7,13 @@ prices of the match itself before kick-off (the close is never among them).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.prematch import form
 from training.prematch.filters import run
 from training.prematch.odds import fair_power, fair_share, implied_log_rates
 from training.prematch.signals import PLAY, PRICES, composite, observed
-from training.prematch.table import BOOKS, FloatArray, ResultTable
+from training.prematch.table import BOOKS, FloatArray, IntArray, ResultTable
 
 _DETAILED = {"go", "cp", *(signal.name for signal in PRICES)}  # with attack, defence, variance and home advantage
 _OVERALL = ("attack_home", "defence_home", "attack_away", "defence_away", "variance", "home")
@@ -32,6 +33,10 @@ class Inputs:
         column: FloatArray = self.values[:, self.names.index(name)]
         return column
 
+    def rows(self, chosen: IntArray | NDArray[np.bool_]) -> "Inputs":
+        """Return the chosen rows only."""
+        return Inputs(self.names, self.values[chosen])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrematchInputs:
@@ -44,6 +49,18 @@ class PrematchInputs:
     close: FloatArray  # (n, 3) likewise at the close
     pre_over: FloatArray  # (n,) P(over 2.5)
     close_over: FloatArray
+
+    def rows(self, chosen: IntArray | NDArray[np.bool_]) -> "PrematchInputs":
+        """Return the chosen rows only."""
+        return PrematchInputs(
+            play=self.play.rows(chosen),
+            past_prices=self.past_prices.rows(chosen),
+            price=self.price.rows(chosen),
+            pre=self.pre[chosen],
+            close=self.close[chosen],
+            pre_over=self.pre_over[chosen],
+            close_over=self.close_over[chosen],
+        )
 
 
 def prematch_inputs(table: ResultTable) -> PrematchInputs:
@@ -114,9 +131,7 @@ def _calendar(table: ResultTable) -> Inputs:
     return Inputs(tuple(names), np.stack(parts, axis=1))
 
 
-def _price(
-    table: ResultTable, pre: FloatArray, pre_over: FloatArray, past: Inputs, shots: Inputs
-) -> Inputs:
+def _price(table: ResultTable, pre: FloatArray, pre_over: FloatArray, past: Inputs, shots: Inputs) -> Inputs:
     """Return what the match's own early prices say: level, books' disagreement, handicap, ratings beside them."""
     base, implied = logits(pre), implied_log_rates(pre, pre_over)
     supremacy, total = implied[:, 0] - implied[:, 1], implied[:, 0] + implied[:, 1]

@@ -4,6 +4,7 @@ import math
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.domain.overround import MAX_ITERATIONS
 from training.prematch.table import FloatArray
@@ -23,7 +24,7 @@ def fair_power(prices: FloatArray) -> FloatArray:
     >>> fair_power(np.array([[2.7, 2.3, 4.4]])).round(4)
     array([[0.3592, 0.4237, 0.2171]])
     """
-    usable = (np.isfinite(prices) & (prices > 1)).all(axis=1)
+    usable = _usable(prices)
     logs = -np.log(np.where(usable[:, None], prices, 2.0))
     low, high = np.log(prices.shape[1]) / -logs.min(axis=1), np.log(prices.shape[1]) / -logs.max(axis=1)
     k = np.ones(len(prices)).clip(low, high)
@@ -40,7 +41,7 @@ def fair_power(prices: FloatArray) -> FloatArray:
 
 def fair_share(prices: FloatArray) -> FloatArray:
     """Return (n,): the first of two selections' probability, overround removed in proportion; NaN where missing."""
-    usable = (np.isfinite(prices) & (prices > 1)).all(axis=1)
+    usable = _usable(prices)
     inverse = 1 / np.where(usable[:, None], prices, 2.0)
     return np.where(usable, inverse[:, 0] / inverse.sum(axis=1), np.nan)
 
@@ -54,6 +55,10 @@ def implied_log_rates(outcome: FloatArray, over: FloatArray) -> FloatArray:
     """
     rates: FloatArray = _solve_all(np.ascontiguousarray(outcome), np.ascontiguousarray(over))
     return rates
+
+
+def _usable(prices: FloatArray) -> NDArray[np.bool_]:
+    return np.asarray((np.isfinite(prices) & (prices > 1)).all(axis=1))
 
 
 def _grid_sums(home: float, away: float) -> tuple[float, float, float]:

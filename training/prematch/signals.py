@@ -79,9 +79,7 @@ PLAY = (  # from what happened on the pitch
     replace(_COMPOSITE, name="cpf", growth=4e-4, summer=0.03),
     replace(_COMPOSITE, name="cps", growth=5e-6, summer=0.005, carry=1.0),
     _ON_TARGET,
-    replace(
-        _ON_TARGET, name="sh", dispersion=3.1, moved=0.015, home_growth=1e-5, cap=float("inf"), level=2.45
-    ),
+    replace(_ON_TARGET, name="sh", dispersion=3.1, moved=0.015, home_growth=1e-5, cap=float("inf"), level=2.45),
     replace(
         _ON_TARGET,
         name="co",

@@ -1,7 +1,7 @@
 """Reads the results file into columns: one row a match, by day, names as codes, missing as NaN."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,10 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 RESULTS = "results/matches.parquet"
-MAIN_LEAGUES = tuple("E0 E1 E2 E3 EC SC0 SC1 SC2 SC3 D1 D2 I1 I2 SP1 SP2 F1 F2 N1 B1 P1 T1 G1".split())
+MAIN_LEAGUES = (
+    *("E0", "E1", "E2", "E3", "EC", "SC0", "SC1", "SC2", "SC3", "D1", "D2"),
+    *("I1", "I2", "SP1", "SP2", "F1", "F2", "N1", "B1", "P1", "T1", "G1"),
+)
 TOP_FIVE = ("E0", "D1", "I1", "SP1", "F1")
 _IDENTITY = ("league", "country", "tier", "season_start", "date", "home", "away")
 _PAIRS = {  # what happened: known after the match
@@ -36,6 +39,7 @@ _PRICES = {
     "close_total": ("close_o25", "close_u25"),
 }
 _HANDICAP = ("ah_line", "avg_ahh", "avg_aha")
+_NAMES = ("league_names", "team_names")
 _REQUIRED = (*_IDENTITY, *_PAIRS["goals"], *(name for names in _PRICES.values() for name in names))
 
 
@@ -71,10 +75,8 @@ class ResultTable:
 
     def rows(self, chosen: IntArray | NDArray[np.bool_]) -> "ResultTable":
         """Return the table with the chosen rows only, codes unchanged."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ResultTable(
-            **{name: value[chosen] if isinstance(value, np.ndarray) else value for name, value in values.items()}
-        )
+        arrays = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name not in _NAMES}
+        return replace(self, **arrays)
 
     def in_leagues(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Return (n,): whether a match is of one of these leagues."""
