@@ -6,7 +6,15 @@ import numpy as np
 
 from actors.domain.errors import SetupError
 from training.prematch.inputs import PrematchInputs, logit, logits
-from training.prematch.linear import Scale, fit_logit, fit_ridge, fit_scale, resample_weeks
+from training.prematch.linear import (
+    Scale,
+    fit_logit,
+    fit_ridge,
+    fit_scale,
+    logit_members,
+    resample_weeks,
+    ridge_members,
+)
 from training.prematch.model import (
     MEMBERS,
     BoolArray,
@@ -20,8 +28,8 @@ from training.prematch.table import FloatArray, ResultTable
 
 _YEAR_DAYS = 365
 RESULT_YEARS = 12.6  # of matches that the logits learn from; flat from 8 to 17 on validation
-CLOSE_YEARS = 5.6  # of matches that tell where a close comes to lie
-_RESULT_PENALTY, _CLOSE_PENALTY, _TOTAL_PENALTY = 300.0, 1000.0, 300.0  # flat over a factor of ten on validation
+CLOSE_YEARS = 4.1  # of matches that tell where a close comes to lie
+_RESULT_PENALTY, _CLOSE_PENALTY, _TOTAL_PENALTY = 300.0, 300.0, 300.0  # flat over a factor of ten on validation
 _CALIBRATION_PENALTY = 1.0
 
 
@@ -66,7 +74,8 @@ def _fit_result(
     scale = fit_scale(values)
     scaled = scale.apply(values)
     best = fit_logit(scaled, outcome, _RESULT_PENALTY)
-    members = [fit_logit(scaled, outcome, _RESULT_PENALTY, resample_weeks(day, random), best) for _ in range(MEMBERS)]
+    drawn = resample_weeks(day, MEMBERS, random)
+    members = logit_members(scaled, outcome, _RESULT_PENALTY, best, drawn)
     return Linear(scale=scale, weights=np.stack([best, *members]), over=_rescaled(over, scale))
 
 
@@ -94,7 +103,7 @@ def _fit_close(table: ResultTable, inputs: PrematchInputs, rows: BoolArray, rand
     scale = fit_scale(values)
     scaled = scale.apply(values)
     best = fit_ridge(scaled, shift, _CLOSE_PENALTY)
-    members = [fit_ridge(scaled, shift, _CLOSE_PENALTY, resample_weeks(day, random)) for _ in range(MEMBERS)]
+    members = ridge_members(scaled, shift, _CLOSE_PENALTY, best, resample_weeks(day, MEMBERS, random))
     total = logit(inputs.close_over[rows]) - logit(inputs.pre_over[rows])
     known = np.isfinite(total)
     over = fit_ridge(scaled[known], total[known][:, None], _CLOSE_PENALTY)
@@ -108,7 +117,7 @@ def _fit_recalibration(
     score = logits(inputs.close[rows])
     with_constant = np.concatenate([score, np.ones((len(score), 1))], axis=1)
     outcome, day = table.outcome()[rows], table.day[rows]
-    fits = np.stack(
-        [fit_logit(with_constant, outcome, _CALIBRATION_PENALTY, resample_weeks(day, random)) for _ in range(MEMBERS)]
-    )
+    best = fit_logit(with_constant, outcome, _CALIBRATION_PENALTY)
+    drawn = resample_weeks(day, MEMBERS, random)
+    fits = logit_members(with_constant, outcome, _CALIBRATION_PENALTY, best, drawn)
     return np.asarray(fits - fits.mean(axis=0), dtype=np.float64)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.prematch import form
+from training.prematch.averages import DECAYS, moving_averages
 from training.prematch.filters import run
 from training.prematch.odds import fair_power, fair_share, implied_log_rates
-from training.prematch.signals import PLAY, PRICES, composite, observed
+from training.prematch.signals import GOALS_SHARE, PLAY, PRICES, composite, observed
 from training.prematch.table import BOOKS, FloatArray, IntArray, ResultTable
 
 _DETAILED = {"go", "cp", *(signal.name for signal in PRICES)}  # with attack, defence, variance and home advantage
@@ -74,7 +75,8 @@ def prematch_inputs(table: ResultTable) -> PrematchInputs:
     known = {signal.name: run(signal, table, *observed(signal, table, unused))[1] for signal in PLAY}
     play = [*(_of_filter(name, columns) for name, columns in known.items()), _form(table, known), _calendar(table)]
     priced = {signal.name: run(signal, table, *observed(signal, table, implied))[1] for signal in PRICES}
-    past_prices = _joined([_of_filter(name, columns) for name, columns in priced.items()])
+    rated = _joined([_of_filter(name, columns) for name, columns in priced.items()])
+    past_prices = _joined([rated, _surprise(table, implied, implied_log_rates(pre, pre_over), rated, play[3])])
     return PrematchInputs(
         play=_joined(play),
         past_prices=past_prices,
@@ -159,6 +161,25 @@ def _price(table: ResultTable, pre: FloatArray, pre_over: FloatArray, past: Inpu
     columns["cp_minus_supremacy"] = shots.column("cp_supremacy") - supremacy
     columns["cp_minus_total"] = shots.column("cp_total") - total
     return Inputs(tuple(columns), np.stack(list(columns.values()), axis=1))
+
+
+def _surprise(table: ResultTable, implied: FloatArray, early: FloatArray, rated: Inputs, shots: Inputs) -> Inputs:
+    """Return moving averages of how a team did beside its prices, and its prices beside what came before them."""
+    expected, composed = np.exp(implied), composite(table)
+    lead, level = expected[:, 0] - expected[:, 1], implied[:, 0] - implied[:, 1]
+    goals, mixed = (counts[:, 0] - counts[:, 1] for counts in (table.goals, composed))
+    has_shots = np.isfinite(table.shots).all(axis=1)
+    surprises = {
+        "comp_beside_price": mixed - lead,
+        "goals_beside_price": goals - lead,
+        "shots_beside_price": np.where(has_shots, mixed - GOALS_SHARE * goals - (1 - GOALS_SHARE) * lead, np.nan),
+        "price_beside_rating": level - rated.column("im_supremacy"),
+        "price_beside_shots": level - shots.column("cp_supremacy"),
+        "price_move": level - (early[:, 0] - early[:, 1]),
+    }
+    averages = moving_averages(table, np.stack(list(surprises.values()), axis=1))
+    names = [f"{side}_{name}_{decay}" for side in ("home", "away") for decay in DECAYS for name in surprises]
+    return Inputs(tuple(names), averages.reshape(len(table), -1))
 
 
 def _joined(groups: list[Inputs]) -> Inputs:

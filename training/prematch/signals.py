@@ -97,6 +97,7 @@ PRICES = (  # from the prices of finished matches
     _IMPLIED_AND_SEEN,
     replace(_IMPLIED_AND_SEEN, name="im3", growth=1e-4, summer=0.02),
 )
+GOALS_SHARE = 0.4  # of goals in the composite; the rest is what shots and corners were worth
 _GOALS_PER = (0.759 * 0.27, 0.759 * 0.045, 0.759 * 0.015)  # shot on target, shot off target, corner
 
 
@@ -104,7 +105,7 @@ def composite(table: ResultTable) -> FloatArray:
     """Return (n, 2): goals mixed with what shots and corners were worth; goals alone where those are missing."""
     on_target, off_target, corner = _GOALS_PER
     worth = on_target * table.on_target + off_target * (table.shots - table.on_target) + corner * table.corners
-    mixed = 0.4 * table.goals + 0.6 * worth
+    mixed = GOALS_SHARE * table.goals + (1 - GOALS_SHARE) * worth
     return np.where(np.isfinite(mixed).all(axis=1, keepdims=True), mixed, table.goals)
 
 
