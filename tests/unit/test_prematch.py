@@ -6,18 +6,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from actors.domain.errors import ModelRejected, SetupError
 from tests.unit.prematch_data import write_results
 from training import evaluate, fit_prematch
+from training.anchors import solve
 from training.baseline_config import parse
+from training.chain import BLOCKS, LEADS, ScoreChain
 from training.evaluate import EvaluateConfig
 from training.fit_prematch import FitPrematchConfig
-from training.metrics import paired_bootstrap
+from training.metrics import paired_bootstrap, ranked_probability_score
 from training.model_file import WEIGHTS
+from training.network import stack_targets
 from training.prematch.inputs import prematch_inputs
+from training.prematch.model import forecast
+from training.prematch.odds import fair_power
 from training.prematch.store import read_prematch
-from training.prematch.table import load_table
+from training.prematch.table import MAIN_LEAGUES, load_table
 
 UNTIL, END = "2020-08-01", "2021-08-01"
 
@@ -96,6 +102,27 @@ def test_every_match_of_the_span_has_one_forecast_that_adds_up(
         assert ((low > 0) & (low <= p) & (p <= high) & (high < 1)).all()
     assert np.isfinite(np.stack([rows["goals_home"], rows["goals_away"], rows["p_over25"]])).all()
     assert any("22 main leagues: n=120" in line for line in lines)
+
+
+def test_the_chain_repeats_the_forecast(root: Path, model: Path) -> None:
+    table = load_table(root)
+    inputs = prematch_inputs(table)
+    answer = forecast(read_prematch(model)[1], table, inputs, "no_odds")
+    flat = ScoreChain(torch.ones((2, BLOCKS, LEADS), dtype=torch.float64))
+    shares = torch.full((BLOCKS,), 1 / BLOCKS, dtype=torch.float64)
+    solved = solve(flat, shares, stack_targets(answer.chain_targets()[-8:]))
+    assert float(solved.residual.max()) < 1e-9
+    np.testing.assert_allclose(solved.rates.numpy().T, np.exp(answer.log_rates[-8:]), rtol=0.2)
+
+
+@pytest.mark.needs_data
+def test_the_close_scores_as_the_protocol_says(data_root: Path) -> None:
+    table = load_table(data_root)
+    pre, close, outcome = fair_power(table.pre), fair_power(table.close), table.outcome()
+    rows = table.in_leagues(MAIN_LEAGUES) & np.isin(table.season, [2022, 2023]) & np.isfinite(pre + close).all(axis=1)
+    assert rows.sum() == 15212
+    scores = [ranked_probability_score(p[rows], outcome[rows]).mean() for p in (pre, close)]
+    np.testing.assert_allclose(scores, [0.20206, 0.20109], atol=6e-6)
 
 
 def test_a_span_that_begins_before_the_model_ends_is_refused(root: Path, model: Path) -> None:

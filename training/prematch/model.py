@@ -56,6 +56,12 @@ class PrematchForecast:
     log_rates: FloatArray  # (n, 2) of the goals of home and away under which both hold, as nearly as can be
     basis: tuple[Variant, ...]  # which variant spoke
 
+    def chain_targets(self) -> list[tuple[float, float, float, float]]:
+        """Return what `training.network.stack_targets` takes: home's share of decided matches, draw, over, line."""
+        home, draw, away = self.outcome.T
+        share = (home / (home + away)).tolist()
+        return [(*row, 2.5) for row in zip(share, draw.tolist(), self.over.tolist(), strict=True)]
+
 
 def design(variant: Variant, inputs: PrematchInputs) -> FloatArray:
     """Return the (n, k) inputs that a variant may see."""
