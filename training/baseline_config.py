@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actors.domain.errors import SetupError
 
+INPUTS = ("full", "no_odds", "past_odds", "pre_odds", "close_odds")
 _Config = TypeVar("_Config")
 
 
@@ -40,19 +41,24 @@ class FitConfig:
 class EvaluateConfig:
     """Options of `training.evaluate`."""
 
-    model: str = MISSING
+    model: str = MISSING  # its folder
     suite: str = MISSING
-    since: str = MISSING  # kick-offs with since <= date < until
-    until: str = MISSING
-    out: str = MISSING  # a Parquet file
-    inputs: str = "full"
+    since: str = MISSING  # first day of kick-offs that are scored; not before the model's trained_until
+    until: str = MISSING  # exclusive
     data: DataConfig = field(default_factory=DataConfig)
+    inputs: str = "full"  # what the forecast may know
+    out: str = ""  # Parquet file of forecasts; none where empty
+    threshold: float = 0.0  # of D2, frozen elsewhere; 0: only what would reach 67 % here is shown
     resamples: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:
         for key in ("since", "until"):
             check_date(key, getattr(self, key))
+        if date.fromisoformat(self.since) >= date.fromisoformat(self.until):
+            raise SetupError(f"since must be before until, were {self.since} and {self.until}")
+        if self.inputs not in INPUTS:
+            raise SetupError(f"inputs must be one of {', '.join(INPUTS)}, was {self.inputs!r}")
 
 
 def parse(schema: type[_Config], arguments: list[str]) -> _Config:

@@ -43,7 +43,8 @@ def run(config: EvaluateConfig) -> list[str]:
     if not len(matches):
         raise SetupError(f"{config.data.root}: {config.suite} has no priced match in [{since}, {config.until})")
     ours = forecast(forecaster, matches, prices=config.inputs == "full")
-    write_rows(Path(config.out), matches, ours, manifest.model_version)
+    if config.out:
+        write_rows(Path(config.out), matches, ours, manifest.model_version)
     head = f"{config.suite}, inputs={config.inputs}, [{since}, {config.until}), n={len(matches)}"
     return [
         f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive)",
@@ -51,7 +52,6 @@ def run(config: EvaluateConfig) -> list[str]:
         *score_table(score(ours.chances, matches), score(baseline(matches), matches), config),
         *_calibration(ours, matches, config.seed),
         *_conformal(ours, matches, manifest),
-        f"rows written to {config.out}",
     ]
 
 

@@ -396,7 +396,7 @@ def _manifest(config: FitConfig, version: str, hashes: dict[str, str], metrics: 
         trained_until=config.until,
         seed=config.seed,
         fitted_in_s=0.0,
-        code_commit=_commit(),
+        code_commit=code_commit(),
         data_hash=sha256(msgspec.json.encode(hashes)),
         data=hashes,
         inputs=ForecastInputs.__struct_fields__,
@@ -407,7 +407,7 @@ def _manifest(config: FitConfig, version: str, hashes: dict[str, str], metrics: 
     )
 
 
-def _commit() -> str | None:
+def code_commit() -> str | None:
     """Return the commit of the code, None outside a repository."""
     here = Path(__file__).resolve().parent
     command = ["git", "-C", str(here), "rev-parse", "HEAD"]

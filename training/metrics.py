@@ -63,12 +63,15 @@ def accuracy(forecasts: FloatArray, outcomes: IntArray) -> FloatArray:
     return np.asarray(forecasts.argmax(axis=1) == outcomes, dtype=np.float64)
 
 
-def paired_bootstrap(differences: FloatArray, seed: int, resamples: int = 2000, level: float = 0.95) -> Interval:
+def paired_bootstrap(
+    differences: FloatArray, seed: int, resamples: int = 2000, level: float = 0.95, groups: IntArray | None = None
+) -> Interval:
     """Return the mean of differences between two forecasters on the same matches, with a percentile interval.
 
     Args:
         differences: (n,) one per match: matches are independent, the minutes of one match are not.
         seed: Of the resampling; the same seed gives the same interval.
+        groups: (n,) what is drawn as a whole, such as weeks; each match by itself where not given.
     Raises:
         ValueError: There are no differences.
     Source: Efron (1979), Ann. Stat. 7(1).
@@ -76,11 +79,27 @@ def paired_bootstrap(differences: FloatArray, seed: int, resamples: int = 2000, 
     if not len(differences):
         raise ValueError("needs at least one difference, received none")
     random = np.random.default_rng(seed)
+    if groups is not None:
+        draws = resampled_sums(np.stack([differences, np.ones(len(differences))], axis=1), groups, seed, resamples)
+        low, high = np.quantile(draws[:, 0] / draws[:, 1], [(1 - level) / 2, (1 + level) / 2])
+        return Interval(mean=float(differences.mean()), low=float(low), high=float(high))
     n = len(differences)
     sizes = [min(_CHUNK, resamples - start) for start in range(0, resamples, _CHUNK)]
     means = np.concatenate([differences[random.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean=float(differences.mean()), low=float(low), high=float(high))
+
+
+def resampled_sums(values: FloatArray, groups: IntArray, seed: int, resamples: int = 2000) -> FloatArray:
+    """Draw whole groups with replacement; return (resamples, k) sums of (n, k) values: ratios of them are statistics.
+
+    Source: Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
+    """
+    _, place = np.unique(groups, return_inverse=True)
+    sums = np.zeros((int(place.max()) + 1, values.shape[1]))
+    np.add.at(sums, place, values)
+    random = np.random.default_rng(seed)
+    return np.stack([sums[random.integers(0, len(sums), len(sums))].sum(axis=0) for _ in range(resamples)])
 
 
 def _check(forecasts: FloatArray, outcomes: IntArray) -> None:

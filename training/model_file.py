@@ -21,6 +21,7 @@ from actors.domain.errors import ModelRejected
 from training.chain import BLOCKS, LEADS
 from training.evidence import NAMES
 
+PREMATCH = 3  # format of a forecast before kick-off
 ANCHORED, IN_PLAY = 1, 2  # formats: the first model, whose effect is by block and which has no corrections; ours
 WEIGHTS, VOCABULARY, MANIFEST = "weights.safetensors", "vocabulary.json", "manifest.json"
 _MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20}  # ours are a hundredth of that
@@ -110,24 +111,35 @@ def read_model(folder: Path) -> ModelFiles:
         ModelRejected: A file is missing, a link, too large, not what its hash says, or holds other tensors than
             expected or values that cannot be; or there is a pickle in the folder.
     """
+    manifest, tensors, vocabulary = read_files(folder, Vocabulary, (ANCHORED, IN_PLAY))
+    check_tensors(tensors, expected_shapes(vocabulary, manifest.format), folder / WEIGHTS)
+    return ModelFiles(manifest=manifest, tensors=tensors, vocabulary=vocabulary)
+
+
+def read_files(
+    folder: Path, kind: type[_Decoded], formats: tuple[int, ...]
+) -> tuple[Manifest, dict[str, Tensor], _Decoded]:
+    """Read a model's folder whose vocabulary is of `kind`; its tensors are not yet checked.
+
+    Raises:
+        ModelRejected: A file is missing, a link, too large or not what its hash says; it is of none of the formats; or
+            there is a pickle.
+    """
     if not folder.is_dir():
         raise ModelRejected(str(folder), "no such folder")
     for entry in sorted(folder.iterdir()):
         if entry.suffix in _PICKLES:
             raise ModelRejected(str(entry), "pickles are never loaded; expected safetensors and JSON only")
     manifest = _decode(_read(folder, MANIFEST), Manifest, folder / MANIFEST)
-    if manifest.format not in (ANCHORED, IN_PLAY):
-        expected = f"expected format {ANCHORED} or {IN_PLAY}, received {manifest.format}"
+    if manifest.format not in formats:
+        expected = f"expected format {' or '.join(map(str, formats))}, received {manifest.format}"
         raise ModelRejected(str(folder / MANIFEST), expected)
     weights = _hashed(folder, WEIGHTS, manifest.weights_sha256)
-    names = _hashed(folder, VOCABULARY, manifest.vocabulary_sha256)
-    vocabulary = _decode(names, Vocabulary, folder / VOCABULARY)
+    vocabulary = _decode(_hashed(folder, VOCABULARY, manifest.vocabulary_sha256), kind, folder / VOCABULARY)
     try:
-        tensors = load(weights)
+        return manifest, load(weights), vocabulary
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ModelRejected(str(folder / WEIGHTS), f"is not a safetensors file ({error})") from error
-    check_tensors(tensors, expected_shapes(vocabulary, manifest.format), folder / WEIGHTS)
-    return ModelFiles(manifest=manifest, tensors=tensors, vocabulary=vocabulary)
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
