@@ -17,7 +17,7 @@ from training.chain import BLOCKS, LEADS, ScoreChain
 from training.fit_prematch import FitPrematchConfig
 from training.metrics import paired_bootstrap, ranked_probability_score
 from training.model_file import WEIGHTS
-from training.network import stack_targets
+from training.anchored import stack_targets
 from training.prematch.inputs import prematch_inputs
 from training.prematch.model import forecast
 from training.prematch.odds import fair_power
