@@ -39,7 +39,7 @@ def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp
     ("changes", "named"),
     [
         ({"since": "2017-11-30"}, "trained until 2017-12-01"),
-        ({"suite": "live_opta"}, "suite must be one of live_understat, live_wyscout"),
+        ({"suite": "live_opta"}, "suite must be one of prematch, live_understat, live_wyscout"),
         ({"inputs": "pre_odds"}, "inputs of a live suite must be full or no_odds"),
         ({"since": "2019-01-01", "until": "2019-02-01"}, "has no priced match"),
         ({"until": "soon"}, "until must be a date"),
