@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from actors.domain.distribution import ForecastInputs, Runtime
+from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
-from actors.domain.forecast import AsOf, Forecast, PriceView, Status
+from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, PriceView, Status
 from actors.domain.markets import Markets, ThreeWay
 from actors.domain.summary import Phase
 from serve_app.freshness import Freshness
@@ -174,6 +174,8 @@ class WhatIfAnswer(Struct, frozen=True, kw_only=True):
     changed: dict[str, Change]
     inputs: ForecastInputs
     markets: Markets
+    intervals: Intervals | None = None
+    intervals_reason: str = NO_ENSEMBLE  # why there are none; empty where there are
     runtime: Runtime
     freshness: Freshness  # of the forecast it is based on
 
