@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
+from actors.domain.explain import Explanation
 from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, PriceView, Status
 from actors.domain.markets import Markets, ThreeWay
 from actors.domain.summary import Phase
@@ -123,6 +124,19 @@ class InputsAnswer(Struct, frozen=True, kw_only=True):
     inputs: list[InputValue]
     match_inputs: list[MatchInput] | None
     match_inputs_reason: str | None  # why there are none
+
+
+class ExplanationAnswer(Struct, frozen=True, kw_only=True):
+    """What moved the latest forecast, in log-odds of each result; null where there is no forecast to start from."""
+
+    match_id: str
+    prediction_id: str
+    seq: int
+    as_of: AsOf
+    model_version: str
+    freshness: Freshness
+    since_last: Explanation | None
+    since_kick_off: Explanation | None  # from the last forecast before kick-off, or the first if there is none
 
 
 class OverUnderPrices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
