@@ -21,7 +21,7 @@ URL = f"/v1/matches/{MATCH}/explanation"
 MINUTE_MS = 60_000
 
 
-def forecast_of(seq: int, inputs: ForecastInputs, **changes: object) -> Forecast:
+def forecast_of(seq: int, inputs: ForecastInputs) -> Forecast:
     """A forecast as the hand-written model makes it."""
     return a_forecast(
         seq=seq,
@@ -29,7 +29,6 @@ def forecast_of(seq: int, inputs: ForecastInputs, **changes: object) -> Forecast
         feature_snapshot_id=feature_snapshot(inputs)[0],
         score=Score(inputs.home_goals, inputs.away_goals),
         markets=derive_markets(predict_one(inputs).distribution),
-        **changes,
     )
 
 
