@@ -16,6 +16,7 @@ from serve_app import docs, openapi
 from serve_app.activity import ActivityRecorder, CountActivity, route_names
 from serve_app.body import Shown, etag, spliced
 from serve_app.deps import AppDeps
+from serve_app.explanations import explained
 from serve_app.features import CATALOGUE
 from serve_app.files import Files, file_response
 from serve_app.match_features import MATCH_CATALOGUE
@@ -96,6 +97,7 @@ class Api:
             Route(f"{match}/forecast", self.forecast, methods=["GET", "POST"]),
             Route(f"{match}/forecasts", self.timeline, methods=["GET"]),
             Route(f"{match}/inputs", self.inputs, methods=["GET"]),
+            Route(f"{match}/explanation", self.explanation, methods=["GET"]),
             Route("/v1/forecasts:batch", self.batch, methods=["POST"]),
             Route("/v1/stream", self._streams.sse, methods=["GET"]),
             WebSocketRoute("/v1/ws", self._streams.ws),
@@ -170,6 +172,12 @@ class Api:
     async def inputs(self, request: Request) -> Response:
         check_accepts(request.headers)
         return json_response(await self._matches.inputs(self._known(request)))
+
+    async def explanation(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        shown = await self._matches.latest(self._known(request))
+        freshness = self._matches.freshness(shown)
+        return json_response(await explained(shown, freshness, self._deps.history, self._deps.predict))
 
     async def batch(self, request: Request) -> Response:
         """Answer many matches and what-ifs in one; each has its own result or problem."""

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from actors.domain.distribution import ForecastInputs, Runtime
+from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
-from actors.domain.forecast import AsOf, Forecast, PriceView, Status
+from actors.domain.explain import Explanation
+from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, PriceView, Status
 from actors.domain.markets import Markets, ThreeWay
 from actors.domain.summary import Phase
 from serve_app.freshness import Freshness
@@ -125,6 +126,19 @@ class InputsAnswer(Struct, frozen=True, kw_only=True):
     match_inputs_reason: str | None  # why there are none
 
 
+class ExplanationAnswer(Struct, frozen=True, kw_only=True):
+    """What moved the latest forecast, in log-odds of each result; null where there is no forecast to start from."""
+
+    match_id: str
+    prediction_id: str
+    seq: int
+    as_of: AsOf
+    model_version: str
+    freshness: Freshness
+    since_last: Explanation | None
+    since_kick_off: Explanation | None  # from the last forecast before kick-off, or the first if there is none
+
+
 class OverUnderPrices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A book on the number of goals."""
 
@@ -174,6 +188,8 @@ class WhatIfAnswer(Struct, frozen=True, kw_only=True):
     changed: dict[str, Change]
     inputs: ForecastInputs
     markets: Markets
+    intervals: Intervals | None = None
+    intervals_reason: str = NO_ENSEMBLE  # why there are none; empty where there are
     runtime: Runtime
     freshness: Freshness  # of the forecast it is based on
 

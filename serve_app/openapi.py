@@ -12,6 +12,7 @@ from serve_app.messages import (
     Alive,
     BatchAnswer,
     BatchRequest,
+    ExplanationAnswer,
     FeaturesAnswer,
     ForecastBody,
     InputsAnswer,
@@ -37,6 +38,9 @@ Live football forecasts that can be recomputed bit for bit.
 Probabilities are of regular time. `freshness` is added at delivery: FRESH, STALE (the feed is silent for more than 3 s
 in play), SUSPENDED (more than 10 s, or our own lag is above 2 s). A price's `edge` is null unless the status is OK, the
 number fresh and the market open.
+
+An explanation's parts are changes in log-odds, ln(p / (1 - p)), p kept between 1e-6 and 1 - 1e-6; clock, market, model
+and events sum to `change` but for rounding (1e-9).
 
 Push over WebSocket is at `/v1/ws?matches=&after=&conflate_ms=`: text messages `{"event", "id", "data"}` that carry what
 the server-sent events of `/v1/stream` carry. It takes no messages.
@@ -118,6 +122,11 @@ OPERATIONS = (
         method="get", path="/v1/matches/{match_id}/inputs", name="get_inputs", tag="matches",
         summary="Inputs of the latest forecast with their age", answers=(InputsAnswer,), parameters=(_MATCH,),
         problems=(404,),
+    ),
+    Operation(
+        method="get", path="/v1/matches/{match_id}/explanation", name="explain", tag="matches",
+        summary="What moved the latest forecast since the one before and since kick-off, in parts that sum to it",
+        answers=(ExplanationAnswer,), parameters=(_MATCH,), problems=(404, 429),
     ),
     Operation(
         method="post", path="/v1/forecasts:batch", name="batch", tag="what-if",

@@ -109,6 +109,7 @@ def _recorded_of(record: WhatIfRecord) -> tuple[Recorded, ForecastInputs]:
         feature_snapshot_id=answer.feature_snapshot_id,
         basis=answer.basis,
         markets=answer.markets,
+        intervals=answer.intervals,
         runtime=answer.runtime,
     )
     return recorded, answer.inputs

@@ -12,7 +12,7 @@ import msgspec
 from actors.domain.distribution import ForecastInputs, GoalAt, Prediction
 from actors.domain.errors import Overloaded, StoreUnavailable
 from actors.domain.events import Side
-from actors.domain.forecast import Forecast, feature_snapshot
+from actors.domain.forecast import NO_ENSEMBLE, Forecast, feature_snapshot
 from actors.domain.markets import derive_markets
 from actors.domain.ports import WhatIfStore
 from serve_app.background import Background
@@ -96,6 +96,8 @@ def make_answer(forecast: Forecast, inputs: ForecastInputs, prediction: Predicti
         changed=differences(forecast.inputs, inputs),
         inputs=inputs,
         markets=derive_markets(prediction.distribution),
+        intervals=prediction.intervals,
+        intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
         runtime=prediction.runtime,
         freshness=fresh,
     )

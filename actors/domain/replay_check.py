@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from actors.domain.distribution import ForecastInputs, Prediction, Runtime
+from actors.domain.distribution import ForecastInputs, Intervals, Prediction, Runtime
 from actors.domain.markets import Markets
 
 _encoder = msgspec.json.Encoder()
@@ -40,6 +40,7 @@ class Recorded(Struct, frozen=True, kw_only=True):
     feature_snapshot_id: str
     basis: str
     markets: Markets
+    intervals: Intervals | None = None
     runtime: Runtime
 
 
@@ -65,13 +66,14 @@ def read_inputs(snapshot_id: str, encoded: bytes) -> ForecastInputs:
 
 
 def compare(recorded: Recorded, prediction: Prediction, markets: Markets) -> ReplayResult:
-    """Compare the published values with `markets`, derived from the `prediction` that was made again.
+    """Compare the published values with `markets`, derived from the `prediction` that was made again, and intervals.
 
     Encoded values are compared, since two floats are written alike only if they have the same bits.
     """
-    published, again = _encoder.encode(recorded.markets), _encoder.encode(markets)
-    identical = published == again and recorded.basis == prediction.basis
-    difference = 0.0 if published == again else largest_difference(recorded.markets, markets)
+    published, again = (recorded.markets, recorded.intervals), (markets, prediction.intervals)
+    is_same = _encoder.encode(published) == _encoder.encode(again)
+    identical = is_same and recorded.basis == prediction.basis
+    difference = 0.0 if is_same else largest_difference(published, again)
     return ReplayResult(
         identical=identical,
         prediction_id=recorded.prediction_id,
@@ -89,7 +91,7 @@ def _note(identical: bool, recorded: Recorded, prediction: Prediction, differenc
         distance = "cannot be compared" if difference is None else f"differ by at most {difference:.3g}"
         return f"other hardware: identity is promised per runtime; values {distance}"
     if difference is None:
-        return "the record and the replay do not hold the same markets"
+        return "the record and the replay do not hold the same markets, or only one of them intervals"
     if difference == 0.0:
         return f"the values agree, the basis does not: {recorded.basis} then, {prediction.basis} now"
     return f"same runtime, other values: they differ by up to {difference:.3g}"

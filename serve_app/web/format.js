@@ -20,6 +20,7 @@ export function exact(p) {
 }
 
 export const signed = (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x * 100).toFixed(1)}%`;
+export const change = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`; // of log-odds
 export const line = (x) => (x > 0 ? `+${x}` : x < 0 ? `−${-x}` : "0");
 
 export function age(seconds) {

@@ -107,6 +107,7 @@ addEventListener("keydown", (event) => {
 element("view").addEventListener("click", (event) => {
   const button = event.target.closest("[data-replay]");
   if (button && page) page.replay(button.dataset.replay);
+  if (page && event.target.closest("[data-explain]")) page.explain();
   const row = event.target.closest("tr[data-id]");
   if (row && !event.target.closest("a") && !String(getSelection())) row.querySelector("a").click();
 });

@@ -1,7 +1,8 @@
 // One match: header, curve, the number's provenance, and every market.
-import { forecast, replay, timeline } from "./api.js";
+import { explanation, forecast, replay, timeline } from "./api.js";
 import { chart, incidents } from "./chart.js";
-import { h } from "./dom.js";
+import { h, s } from "./dom.js";
+import { explanationBox } from "./explain.js";
 import { age, exact, line, minute, percent, phaseName, signed, when } from "./format.js";
 import { badge, bar, priceBadges, SIDES, stateBadges } from "./list.js";
 import { ageOf, edgeOf, freshness, goalNow, isLive, isOver, oneXTwo, priceAge, warning } from "./state.js";
@@ -13,7 +14,7 @@ const seconds = (x) => (x === null ? "unknown" : `${x.toFixed(1)} s`);
 // What the page holds of the match in view beside its newest forecast.
 export class MatchPage {
   constructor(id, changed) {
-    Object.assign(this, { id, changed, points: [], problem: null, verdict: null, aim: null });
+    Object.assign(this, { id, changed, points: [], problem: null, verdict: null, explained: null, aim: null });
   }
 
   async load(state) {
@@ -34,6 +35,13 @@ export class MatchPage {
   add(m) {
     if (!m?.markets || m.seq <= (this.points.at(-1)?.seq ?? -1)) return;
     this.points.push({ seq: m.seq, clock: m.as_of.clock, score: m.score, cards: m.cards, one_x_two: m.markets.one_x_two });
+  }
+
+  async explain() {
+    this.explained = { text: "computing" };
+    this.changed();
+    this.explained = await explanation(this.id).then((answer) => ({ answer }), (error) => ({ text: error.message }));
+    this.changed();
   }
 
   async replay(id) {
@@ -62,12 +70,25 @@ function heading(m, silent) {
     h("p", { class: "badges" }, stateBadges(m, silent), goal && badge(goal.back ? "goal taken back" : "GOAL", goal.back ? "bad" : "goal")));
 }
 
+// Where the probability lies, as a band on a scale from 0 to 100 %, and in words. Nothing once all is certain.
+function interval(bounds, p, side, level) {
+  const [low, high] = bounds ?? [0, 0];
+  if (high <= low) return null;
+  const width = (x) => (x * 100).toFixed(2);
+  return [
+    s("svg", { class: "band", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" },
+      s("rect", { class: side, x: width(low), width: width(high - low), height: 4 }),
+      s("rect", { class: "point", x: width(p - 0.004), width: "0.8", height: 4 })),
+    h("span", { class: "interval", title: `${exact(low)} to ${exact(high)}` }, `${percent(low)} to ${percent(high)}, at ${level * 100}%`)];
+}
+
 function headline(m, silent) {
   const p = oneXTwo(m);
   const edge = edgeOf(m, silent);
   return h("div", { class: "triple" }, SIDES.map((side, i) => h("div", { class: side },
     h("span", { class: "what" }, [m.home, "Draw", m.away][i]),
     h("b", { title: exact(p?.[side]) }, percent(p?.[side])),
+    interval(m.intervals?.[side], p?.[side], side, m.intervals?.level),
     h("span", { class: "under" }, m.price ? h("span", { title: exact(m.price.fair[i]) }, `${m.price.in_play ? "fair price" : "before kick-off"} ${percent(m.price.fair[i])}`) : "",
       edge && h("span", { class: edge[i] > 0 ? "edge up" : "edge" }, `edge ${signed(edge[i])}`)))), bar(p));
 }
@@ -84,7 +105,7 @@ function provenance(m, page, silent) {
       h("span", { title: price.method }, `overround ${(price.overround * 100).toFixed(1)}% removed (${price.method}) `), priceBadges(m)),
     price && !edgeOf(m, silent) && fact("Edge", h("span", { class: "muted" }, "none shown unless status is OK, number fresh and market open")),
     fact("Model", m.model_version ?? "–", m.basis && h("span", { class: "muted" }, ` ${m.basis}`)),
-    m.markets && fact("Interval", m.intervals ? JSON.stringify(m.intervals) : h("span", { class: "muted" }, `none: ${m.intervals_reason}`)),
+    m.markets && fact("Interval", m.intervals ? `at ${m.intervals.level * 100}%, beside each probability` : h("span", { class: "muted" }, `none: ${m.intervals_reason}`)),
     m.trigger && fact("Cause", m.trigger, m.conflated ? ` (${m.conflated} conflated)` : ""),
     m.prediction_id && fact("Prediction", h("code", { id: "prediction" }, m.prediction_id), " ", h("button", { type: "button", "data-replay": m.prediction_id }, "Replay")),
     verdict && fact("Replay", h("span", { id: "verdict", role: "status", title: verdict.more }, h("code", {}, verdict.id), " ", badge(verdict.text, verdict.good ? "good" : verdict.good === false ? "bad" : "plain")))));
@@ -141,5 +162,6 @@ export function matchView(page, state, width) {
     page.problem && h("p", { class: "muted" }, page.problem),
     h("div", { id: "chart" }, chart(page.points, [m.home, m.away], width, page.aim)),
     h("div", { class: "pair" }, provenance(m, page, silent), story(page.points, m)),
+    m.markets && explanationBox(page.explained, m),
     m.markets && markets(m));
 }

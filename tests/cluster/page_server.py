@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
+from msgspec.structs import replace
 
 from actors.adapters.embedded_log import SqliteLog
 from actors.adapters.embedded_stores import SqliteHistory
 from actors.adapters.memory_view import MemoryView
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Intervals, Prediction
 from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS
 from serve_app.app import build_app
 from serve_app.deps import AppDeps, ServedModels
@@ -38,11 +39,17 @@ def open_history(folder: Path) -> SqliteHistory:
     return SqliteHistory(folder / "history.sqlite")
 
 
+def predict_surely(inputs: list[ForecastInputs]) -> list[Prediction]:
+    """Answer as the fake model does, with intervals."""
+    bounds = Intervals(level=0.9, home=(0.5, 0.625), draw=(0.2, 0.3), away=(0.1, 0.25))
+    return [replace(each, intervals=bounds) for each in predict(inputs)]
+
+
 def dependencies(folder: Path) -> AppDeps:
     """Return what the app is a function of: real stores, and a model that needs no torch."""
 
     async def answer(inputs: list[ForecastInputs]) -> list[Prediction]:
-        return predict(inputs)
+        return predict_surely(inputs)
 
     history = open_history(folder)
     return AppDeps(

@@ -11,8 +11,7 @@ from actors.domain.ports import FEED, FIXTURES, NewRecord
 from actors.history_writer import HistoryWriter
 from actors.match import MatchActor
 from actors.session import MatchPorts, MatchSettings
-from tests.cluster.page_server import open_history, open_log
-from tests.unit.fakes import predict
+from tests.cluster.page_server import open_history, open_log, predict_surely
 
 PROVIDER = "test"
 TICK_EVERY_S = 0.1  # ten times real speed
@@ -40,7 +39,7 @@ class PlayedMatch:
         )
         self._log.append(FIXTURES, 0, [NewRecord(key=match_id, value=encode_fixture(fixture))])
         snapshots = SqliteSnapshots(folder / f"snapshots-{partition}.sqlite")
-        ports = MatchPorts(log=self._log, snapshots=snapshots, predict=predict)
+        ports = MatchPorts(log=self._log, snapshots=snapshots, predict=predict_surely)
         self._actor = MatchActor(fixture, lambda: ports, MatchSettings(read_wait_s=0.1))
         self._snapshots = snapshots
         self._stop = threading.Event()

@@ -1,6 +1,7 @@
 """The page in a real browser, on the real app with embedded stores: it moves by push and outlives its server."""
 
 import itertools
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,24 @@ def test_a_published_number_is_computed_again_on_request(page: Page, match: Play
     _row(page, match).locator("a").click()
     page.locator("[data-replay]").click()
     expect(page.locator("#verdict")).to_contain_text("identical: true")
+
+
+def test_one_match_shows_how_sure_each_probability_is(page: Page, match: PlayedMatch) -> None:
+    _row(page, match).locator("a").click()
+    expect(page.locator(".triple .home .interval")).to_have_text("50.0% to 62.5%, at 90%")
+    expect(page.locator(".triple .band")).to_have_count(3)
+
+
+def test_what_moved_the_number_is_told_on_request(page: Page, match: PlayedMatch) -> None:
+    _row(page, match).locator("a").click()
+    match.send(Goal(side="home"))
+    expect(page.locator(".story")).to_contain_text("Goal, 1–0")
+    page.locator("[data-explain]").click()
+    moved = page.locator(".moved").first
+    expect(moved).to_contain_text("since kick-off")
+    expect(moved.locator("tr", has_text=re.compile(r"goal \d+' Rovers")).locator("td").first).to_contain_text("+")
+    expect(moved.locator("tr", has_text="clock").locator("td")).to_have_count(3)
+    expect(moved.locator("tr.sum td")).to_have_count(3)
 
 
 def _row(page: Page, match: PlayedMatch) -> Locator:

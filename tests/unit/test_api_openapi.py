@@ -109,6 +109,7 @@ EXAMPLES = [
     ("what_if", "POST", f"/v1/matches/{MATCH}/forecast", {"score": [1, 0]}),
     ("get_timeline", "GET", f"/v1/matches/{MATCH}/forecasts", None),
     ("get_inputs", "GET", f"/v1/matches/{MATCH}/inputs", None),
+    ("explain", "GET", f"/v1/matches/{MATCH}/explanation", None),
     ("batch", "POST", "/v1/forecasts:batch", {"items": [{"match_id": MATCH, **each} for each in BATCH]}),
     ("get_prediction", "GET", f"/v1/predictions/{MATCH}@3", None),
     ("replay", "POST", f"/v1/predictions/{MATCH}@3/replay", None),

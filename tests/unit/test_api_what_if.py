@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Intervals, Prediction
 from actors.domain.errors import MalformedMarket, NoModel, Overloaded, StoreUnavailable
 from actors.domain.events import Score
 from actors.domain.ports import WhatIfStore
 from serve_app.deps import Limits
 from serve_app.messages import WhatIfAnswer, WhatIfRecord
 from tests.conftest import eventually
-from tests.unit.api_world import MATCH, World, a_fixture, a_forecast, a_world, opened, serving
+from tests.unit.api_world import MATCH, World, a_fixture, a_forecast, a_world, opened, predict_one, serving
 
 URL = f"/v1/matches/{MATCH}/forecast"
 BATCH = "/v1/forecasts:batch"
@@ -110,6 +110,22 @@ def test_an_answer_can_be_looked_up_and_replayed_at_once_and_after_it_was_writte
     msgspec.json.decode(record.content, type=WhatIfRecord)
     replay = client.post(f"{url}/replay").json()
     assert (replay["identical"], replay["largest_difference"]) == (True, 0.0)
+
+
+def test_an_answer_carries_intervals_where_the_model_has_them_and_says_why_where_not(world: World) -> None:
+    bounds = Intervals(level=0.9, home=(0.6, 0.7), draw=(0.2, 0.3), away=(0.05, 0.1))
+
+    async def with_intervals(inputs: list[ForecastInputs]) -> list[Prediction]:
+        return [msgspec.structs.replace(predict_one(each), intervals=bounds) for each in inputs]
+
+    with serving(world) as client:
+        without = client.post(URL, json={}).json()
+    assert (without["intervals"], "no ensemble" in without["intervals_reason"]) == (None, True)
+    with serving(world, predict=with_intervals) as client:
+        answer = client.post(URL, json={"score": [1, 0]}).json()
+        replay = client.post(f"/v1/predictions/{answer['prediction_id']}/replay").json()
+    assert (answer["intervals"]["home"], answer["intervals_reason"]) == ([0.6, 0.7], "")
+    assert replay["identical"]
 
 
 def test_another_replica_finds_what_was_written(world: World, client: TestClient, tmp_path: Path) -> None:

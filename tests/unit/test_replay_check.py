@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from actors.domain.distribution import Runtime
+from actors.domain.distribution import Intervals, Runtime
 from actors.domain.forecast import encode_published, feature_snapshot
 from actors.domain.markets import derive_markets
 from actors.domain.replay_check import compare, largest_difference, read_inputs, read_recorded
@@ -49,6 +49,23 @@ def test_another_runtime_with_the_same_bits_is_identical() -> None:
 def test_markets_that_are_built_otherwise_have_no_difference_to_name() -> None:
     fewer = msgspec.structs.replace(MARKETS, totals=MARKETS.totals[1:])
     result = compare(RECORDED, PREDICTION, fewer)
+    assert (result.identical, result.largest_difference) == (False, None)
+
+
+INTERVALS = Intervals(level=0.9, home=(0.4, 0.5), draw=(0.2, 0.3), away=(0.25, 0.35))
+
+
+def test_the_same_intervals_are_identical_and_one_bit_of_them_is_a_difference() -> None:
+    recorded = msgspec.structs.replace(RECORDED, intervals=INTERVALS)
+    same = msgspec.structs.replace(PREDICTION, intervals=INTERVALS)
+    assert compare(recorded, same, MARKETS).identical
+    other = msgspec.structs.replace(INTERVALS, home=(0.4, 0.5 + 2**-53))
+    result = compare(recorded, msgspec.structs.replace(PREDICTION, intervals=other), MARKETS)
+    assert (result.identical, result.largest_difference) == (False, 2**-53)
+
+
+def test_intervals_on_one_side_only_are_not_identical() -> None:
+    result = compare(RECORDED, msgspec.structs.replace(PREDICTION, intervals=INTERVALS), MARKETS)
     assert (result.identical, result.largest_difference) == (False, None)
 
 
