@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.test_fit_baseline import SHIPPED, UNTIL, write_data
 from training import evaluate
-from training.baseline_score import MINUTES
 from training.calibration import conformal_threshold, largest_error
+from training.live_score import MINUTES
 
 
 def options(root: Path, out: Path, **changes: str) -> list[str]:

@@ -11,12 +11,12 @@ import pytest
 
 from actors.domain.distribution import ForecastInputs
 from training import evaluate, fit_baseline
-from training.baseline_config import FitConfig, parse
-from training.baseline_data import load_live
-from training.baseline_score import MINUTES, SPLITS, baseline, forecast, score
+from training.live_data import load_live
+from training.live_score import MINUTES, SPLITS, baseline, forecast, score
 from training.metrics import paired_bootstrap
 from training.model_file import VOCABULARY, WEIGHTS, read_model
 from training.network import load_model
+from training.options import FitConfig, parse
 from training.ratings import RatingFilter, Result
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "inplay-2017-12-01"

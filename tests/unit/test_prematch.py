@@ -12,12 +12,12 @@ from actors.domain.errors import ModelRejected, SetupError
 from tests.unit.prematch_data import write_results
 from training import evaluate, fit_prematch
 from training.anchors import solve
-from training.baseline_config import EvaluateConfig, parse
 from training.chain import BLOCKS, LEADS, ScoreChain
 from training.fit_prematch import FitPrematchConfig
 from training.metrics import paired_bootstrap, ranked_probability_score
 from training.model_file import WEIGHTS
 from training.network import stack_targets
+from training.options import EvaluateConfig, parse
 from training.prematch.inputs import prematch_inputs
 from training.prematch.model import forecast
 from training.prematch.odds import fair_power
