@@ -57,7 +57,7 @@ def fit(config: FitConfig, report: Callable[[str], None]) -> Path:
     )
     report(f"starting Ray; until the model is whole the run lies in {plan.folder()}")
     with own_ray():
-        return fit_on_ray(plan)
+        return fit_on_ray(plan, report)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ arguments, Ray Train hands the worker the last checkpoint of that folder. The mo
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import ray
@@ -26,7 +28,9 @@ from training.ray_columns import ray_columns
 from training.stages import STAGES, Progress, Work, run_stages
 from training.write_models import Origin, write_models
 
-_MODEL = "model"  # in the run's folder, until it is whole
+_MODEL, _SAID = "model", "progress.log"  # in the run's folder, until the model is whole
+_LOOK_EVERY_S = 0.2
+_GAVE_UP, _STARTS = "timed out during startup", 5  # Ray waits for its own processes for 30 s: not long at low priority
 _OBJECT_STORE_BYTES = 512 * 2**20  # the largest table is 60 MB
 
 
@@ -53,21 +57,33 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def own_ray() -> Iterator[None]:
     """Start a Ray of our own on this machine, and end it."""
-    here = str(Path(__file__).resolve().parent.parent)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level=logging.WARNING,
-        runtime_env={"env_vars": {"PYTHONPATH": here}},
-    )
+    for tries_left in reversed(range(_STARTS)):
+        try:
+            _start_ray()
+            break
+        except Exception as error:
+            ray.shutdown()
+            if _GAVE_UP not in str(error) or not tries_left:
+                raise
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def fit_on_ray(plan: Plan) -> Path:
+def _start_ray() -> None:
+    here = str(Path(__file__).resolve().parent.parent)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        logging_level=logging.WARNING,
+        log_to_driver=False,  # what our worker has to say comes by a file, without Ray's own remarks
+        runtime_env={"env_vars": {"PYTHONPATH": here}},
+    )
+
+
+def fit_on_ray(plan: Plan, report: Callable[[str], None]) -> Path:
     """Run the plan from where it stands; return the model's folder. Needs a Ray that is initialised.
 
     Raises:
@@ -85,7 +101,8 @@ def fit_on_ray(plan: Plan) -> Path:
             logging_config=ray.train.LoggingConfig(log_level="WARNING"),
         ),
     )
-    problem = trainer.fit().return_value
+    with _followed(folder / _SAID, report):
+        problem = trainer.fit().return_value
     if problem is not None:
         shutil.rmtree(folder)
         raise SetupError(str(problem))
@@ -97,15 +114,37 @@ def fit_on_ray(plan: Plan) -> Path:
     return out
 
 
+@contextmanager
+def _followed(path: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Report the lines that are added to a file while the block runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+    with path.open("a+") as file:  # at its end: what an earlier run said was reported then
+        follower = threading.Thread(target=_follow, args=(file, ended, report), daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()
+
+
+def _follow(file: TextIO, ended: threading.Event, report: Callable[[str], None]) -> None:
+    is_last = False
+    while not is_last:
+        is_last = ended.wait(_LOOK_EVERY_S)
+        for line in file:
+            report(line.rstrip())
+
+
 def _work(options: dict[str, Any]) -> str | None:
     """Run what is not done yet; return what is wrong with the data, in one sentence. Runs in Ray Train's worker."""
     torch.set_num_threads(1)  # sums of the same order, and so the same bits, on every machine
     plan = msgspec.convert(options, Plan)
-    work = Work(
-        root=Path(plan.root), until=date.fromisoformat(plan.until), seed=plan.seed, report=_say, read=ray_columns
-    )
+    until, said = date.fromisoformat(plan.until), plan.folder() / _SAID
+    work = Work(root=Path(plan.root), until=until, seed=plan.seed, report=partial(_say, said), read=ray_columns)
     try:
-        progress = run_stages(work, _last(plan), _keep)
+        progress = run_stages(work, _last(work), _keep)
         folder = plan.folder() / _MODEL
         shutil.rmtree(folder, ignore_errors=True)
         write_models(folder, plan.origin(), work, progress)
@@ -114,13 +153,13 @@ def _work(options: dict[str, Any]) -> str | None:
     return None
 
 
-def _last(plan: Plan) -> Progress:
+def _last(work: Work) -> Progress:
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return Progress.start(plan.seed)
+        return Progress.start(work.seed)
     with checkpoint.as_directory() as folder:
         progress = load_progress(Path(folder))
-    _say(f"going on behind stage {len(progress.done)}/{len(STAGES)}")
+    work.report(f"going on behind stage {len(progress.done)}/{len(STAGES)}")
     return progress
 
 
@@ -131,5 +170,6 @@ def _keep(progress: Progress) -> None:
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _say(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")

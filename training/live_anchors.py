@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.domain.errors import SetupError
 from training.live_data import IntArray, LiveMatches
 from training.prematch.inputs import prematch_inputs
 from training.prematch.model import Known, forecast
@@ -30,10 +31,12 @@ def with_forecasts(matches: LiveMatches, prematch: Path, root: Path, until: date
         until: Results from this day on are not read; those before it move the ratings on, match by match.
         known: What the forecast may know.
     Raises:
-        SetupError: The results cannot be read.
+        SetupError: The results cannot be read, or the model was trained on what it would forecast.
         ModelRejected: The model's folder is not what it should be.
     """
-    _, model, _ = read_prematch(prematch)
+    manifest, model, _ = read_prematch(prematch)
+    if len(matches) and np.datetime64(manifest.trained_until) > matches.day.min():
+        raise SetupError(f"{prematch}: trained until {manifest.trained_until}, the first match is before it")
     table = load_table(root)
     table = table.rows(table.day < (until - date(1970, 1, 1)).days)
     places = result_rows(matches, table)

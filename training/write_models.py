@@ -46,7 +46,15 @@ class Origin:
 
 def write_models(folder: Path, origin: Origin, work: Work, progress: Progress) -> None:
     """Write both parts of a fitted model."""
-    manifest = Manifest(
+    work.report("writing the model")
+    manifest = manifest_of(origin, work, progress)
+    write_prematch(folder / PREMATCH_FOLDER, work, progress, manifest)
+    _write_in_play(folder, work, progress, manifest)
+
+
+def manifest_of(origin: Origin, work: Work, progress: Progress) -> Manifest:
+    """Return the in-play network's manifest, but for what only its written weights can tell."""
+    return Manifest(
         format=IN_PLAY,
         model_version=origin.version,
         kind=KIND,
@@ -63,12 +71,10 @@ def write_models(folder: Path, origin: Origin, work: Work, progress: Progress) -
         vocabulary_sha256="0" * 64,
         golden=(),
     )
-    work.report("writing the model")
-    _write_prematch(folder / PREMATCH_FOLDER, work, progress, manifest)
-    _write_in_play(folder, work, progress, manifest)
 
 
-def _write_prematch(folder: Path, work: Work, progress: Progress, manifest: Manifest) -> None:
+def write_prematch(folder: Path, work: Work, progress: Progress, manifest: Manifest) -> None:
+    """Write the part before kick-off; what `manifest` says of the in-play network is put right."""
     found = {
         name.removeprefix(PREMATCH_PREFIX): array
         for name, array in progress.arrays.items()

@@ -57,7 +57,7 @@ class PrematchForecast:
     basis: tuple[Variant, ...]  # which variant spoke
 
     def chain_targets(self) -> list[tuple[float, float, float, float]]:
-        """Return what `training.network.stack_targets` takes: home's share of decided matches, draw, over, line."""
+        """Return what `training.anchored.stack_targets` takes: home's share of decided matches, draw, over, line."""
         home, draw, away = self.outcome.T
         share = (home / (home + away)).tolist()
         return [(*row, 2.5) for row in zip(share, draw.tolist(), self.over.tolist(), strict=True)]
