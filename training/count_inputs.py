@@ -17,8 +17,8 @@ from actors.domain.errors import SetupError
 from actors.domain.features import Extractor, Group, PreMatch, catalogue
 from actors.domain.features.columns import IntArray
 from actors.domain.match import MatchState
-from training.baseline_config import DataConfig, parse
 from training.live_inputs import CLOCKS, state_of_feed
+from training.options import DataConfig, parse
 from training.player_form import PlayerForms
 
 Before = Callable[[MatchState], PreMatch]

@@ -8,8 +8,8 @@ import sys
 
 from actors.domain.errors import ModelRejected, SetupError
 from training import evaluate_live
-from training.baseline_config import EvaluateConfig, parse
 from training.evaluate_prematch import evaluate_prematch
+from training.options import EvaluateConfig, parse
 
 PREMATCH = "prematch"
 SUITES = (PREMATCH, *evaluate_live.SUITES)

@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 import torch
 
 from actors.domain.errors import SetupError
-from training.baseline_config import EvaluateConfig
-from training.baseline_data import LiveMatches, load_live
-from training.baseline_score import MINUTES, LiveForecasts, Scores, baseline, forecast, score
 from training.calibration import CONFORMAL, largest_error
+from training.live_anchors import with_forecasts, without_prices
+from training.live_data import LiveMatches, load_live
+from training.live_score import MINUTES, LiveForecasts, Scores, baseline, forecast, score
 from training.metrics import Interval, paired_bootstrap
-from training.model_file import Manifest
+from training.model_file import PREMATCH_FOLDER, Manifest
 from training.network import TorchForecaster
+from training.options import EvaluateConfig
+from training.prematch.model import KNOWN
 
 SUITES = {"live_understat": "understat", "live_wyscout": "wyscout"}
-INPUTS = ("full", "no_odds")
+INPUTS = ("full", "no_odds", "past_odds")
 _POOLED = slice(1, 6)  # 15' to 75'
 _OUTCOMES = ("home", "draw", "away")
 
@@ -32,7 +34,7 @@ def run(config: EvaluateConfig) -> list[str]:
         ModelRejected: The model cannot be trusted.
     """
     if config.inputs not in INPUTS:
-        raise SetupError(f"inputs of a live suite must be {' or '.join(INPUTS)}, was {config.inputs!r}")
+        raise SetupError(f"inputs of a live suite must be one of {', '.join(INPUTS)}, was {config.inputs!r}")
     torch.set_num_threads(1)
     forecaster = TorchForecaster(Path(config.model))
     forecaster.verify()
@@ -42,17 +44,34 @@ def run(config: EvaluateConfig) -> list[str]:
     matches = load_live(Path(config.data.root), SUITES[config.suite], since, date.fromisoformat(config.until))
     if not len(matches):
         raise SetupError(f"{config.data.root}: {config.suite} has no priced match in [{since}, {config.until})")
-    ours = forecast(forecaster, matches, prices=config.inputs == "full")
+    seen, anchors = _as_seen(matches, config)
+    ours = forecast(forecaster, seen)
     if config.out:
         write_rows(Path(config.out), matches, ours, manifest.model_version)
     head = f"{config.suite}, inputs={config.inputs}, [{since}, {config.until}), n={len(matches)}"
     return [
         f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive)",
         head,
+        anchors,
         *score_table(score(ours.chances, matches), score(baseline(matches), matches), config),
         *_calibration(ours, matches, config.seed),
         *_conformal(ours, matches, manifest),
     ]
+
+
+def _as_seen(matches: LiveMatches, config: EvaluateConfig) -> tuple[LiveMatches, str]:
+    """Return the matches with the prices that the inputs allow, or fair ones of our own; and what they are."""
+    if config.inputs == "full":
+        return matches, "rates from the closing prices"
+    known = next(name for name in KNOWN if name == config.inputs)
+    folder = Path(config.model) / PREMATCH_FOLDER
+    if not folder.is_dir():
+        if known == "no_odds":
+            return without_prices(matches), "rates from the ratings, as they were when the model was trained"
+        raise SetupError(f"{config.model}: has no {PREMATCH_FOLDER}/, which inputs={known} needs")
+    seen = with_forecasts(matches, folder, Path(config.data.root), date.fromisoformat(config.until), known)
+    found = int(np.isfinite(seen.prices[:, 0]).sum())
+    return seen, f"rates from the forecast before kick-off, {known}, for {found} matches; from ratings for the others"
 
 
 def write_rows(path: Path, matches: LiveMatches, forecasts: LiveForecasts, version: str) -> None:

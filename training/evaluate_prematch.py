@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.domain.errors import SetupError
-from training.baseline_config import EvaluateConfig
 from training.metrics import (
     Interval,
     accuracy,
@@ -18,6 +17,8 @@ from training.metrics import (
     ranked_probability_score,
     resampled_sums,
 )
+from training.model_file import PREMATCH_FOLDER
+from training.options import EvaluateConfig
 from training.prematch.inputs import PrematchInputs, prematch_inputs
 from training.prematch.model import KNOWN, BoolArray, PrematchForecast, forecast
 from training.prematch.store import read_prematch
@@ -55,7 +56,7 @@ def evaluate_prematch(config: EvaluateConfig) -> list[str]:
         SetupError: `since` lies before the model's trained_until, or there is no match to score.
         ModelRejected: The model's folder is not what it should be.
     """
-    manifest, model, _ = read_prematch(Path(config.model))
+    manifest, model, _ = read_prematch(_folder(Path(config.model)))
     if date.fromisoformat(config.since) < date.fromisoformat(manifest.trained_until):
         raise SetupError(
             f"since={config.since}: {config.model} was trained until {manifest.trained_until}; score later matches only"
@@ -73,6 +74,11 @@ def evaluate_prematch(config: EvaluateConfig) -> list[str]:
         _write(Path(config.out), table, answer, manifest.model_version)
     head = f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive), inputs={known}"
     return [head, f"[{config.since}, {config.until}), forecasts: {len(table)}", *_tables(config, table, inputs, answer)]
+
+
+def _folder(model: Path) -> Path:
+    """Return where the part before kick-off lies: below the in-play network that it was fitted with, or alone."""
+    return model / PREMATCH_FOLDER if (model / PREMATCH_FOLDER).is_dir() else model
 
 
 def _day(text: str) -> int:

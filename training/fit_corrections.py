@@ -10,11 +10,12 @@ import torch
 
 from training.anchored import score_grids
 from training.anchors import Solved
-from training.baseline_data import FloatArray, IntArray, LiveMatches
-from training.baseline_score import inputs_at
 from training.chain import LEADS
 from training.even_chain import EvenChain
 from training.evidence import LEARNT, MIDDLE_LOG_RATE, NAMES, EvidenceReader, ShotLevels
+from training.fit_reds import Reds
+from training.live_data import FloatArray, IntArray, LiveMatches
+from training.live_score import inputs_at
 from training.poisson import poisson_ridge
 
 MINUTES = tuple(range(5, 90, 5))
@@ -31,14 +32,6 @@ class Corrections:
 
     weights: FloatArray  # (NAMES,)
     spread: FloatArray  # (NAMES, NAMES): spread @ spread.T is the covariance of the weights
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reds:
-    """Log factors of an own and an opponent's red card."""
-
-    log_factor: FloatArray  # (2,)
-    covariance: FloatArray  # (2, 2)
 
 
 def fit_shots(matches: LiveMatches, rates: FloatArray, exposure: FloatArray, lead: IntArray) -> ShotLevels:

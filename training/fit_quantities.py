@@ -20,8 +20,8 @@ from actors.domain.features.fitted import FILE, Fitted
 from actors.domain.features.shot_model import TERMS, shot_terms
 from actors.domain.features.table import Table, shot_context
 from actors.domain.features.zone_value import COLUMNS, ROWS, zone
-from training.baseline_config import DataConfig, check_date, parse
 from training.live_inputs import plain_table_of
+from training.options import DataConfig, check_date, parse
 
 SOURCE = "Wyscout events (Pappalardo et al. 2019, CC BY 4.0)"
 _ZONES = COLUMNS * ROWS

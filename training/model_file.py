@@ -22,6 +22,7 @@ from training.chain import BLOCKS, LEADS
 from training.evidence import NAMES
 
 PREMATCH = 3  # format of a forecast before kick-off
+PREMATCH_FOLDER = "prematch"  # where it lies in the folder of the in-play network that it was fitted with
 ANCHORED, IN_PLAY = 1, 2  # formats: the first model, whose effect is by block and which has no corrections; ours
 WEIGHTS, VOCABULARY, MANIFEST = "weights.safetensors", "vocabulary.json", "manifest.json"
 _MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20}  # ours are a hundredth of that

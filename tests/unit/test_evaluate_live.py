@@ -1,20 +1,26 @@
 """The live suites: a row per forecast, beside the baseline, and never of what the model was trained on."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.test_fit_baseline import SHIPPED, UNTIL, write_data
+from tests.unit.test_fit import SHIPPED, UNTIL, fitted, write_data
 from training import evaluate
-from training.baseline_score import MINUTES
 from training.calibration import conformal_threshold, largest_error
+from training.live_anchors import result_rows
+from training.live_data import load_live
+from training.live_score import MINUTES
+from training.prematch.table import load_table
 
 
 def options(root: Path, out: Path, **changes: str) -> list[str]:
-    asked = {"suite": "live_understat", "since": UNTIL, "until": "2018-02-01", "out": str(out)} | changes
-    return [f"data.root={root}", f"model={SHIPPED}", *(f"{key}={value}" for key, value in asked.items())]
+    asked = {"model": str(SHIPPED), "suite": "live_understat", "since": UNTIL, "until": "2018-02-01", "out": str(out)}
+    asked |= changes
+    return [f"data.root={root}", *(f"{key}={value}" for key, value in asked.items())]
 
 
 @pytest.mark.parametrize("inputs", ["full", "no_odds"])
@@ -40,7 +46,8 @@ def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp
     [
         ({"since": "2017-11-30"}, "trained until 2017-12-01"),
         ({"suite": "live_opta"}, "suite must be one of prematch, live_understat, live_wyscout"),
-        ({"inputs": "pre_odds"}, "inputs of a live suite must be full or no_odds"),
+        ({"inputs": "pre_odds"}, "inputs of a live suite must be one of full, no_odds, past_odds"),
+        ({"inputs": "past_odds"}, "has no prematch/, which inputs=past_odds needs"),
         ({"since": "2019-01-01", "until": "2019-02-01"}, "has no priced match"),
         ({"until": "soon"}, "until must be a date"),
     ],
@@ -53,6 +60,38 @@ def test_what_cannot_be_scored_is_one_sentence_and_exit_code_2(
     said = capsys.readouterr().err.strip()
     assert named in said
     assert "\n" not in said
+
+
+@pytest.fixture(scope="module")
+def with_prematch(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A data root and a model with both of its parts."""
+    folder = tmp_path_factory.mktemp("fit")
+    root = write_data(folder / "data", matches=100)
+    return root, fitted(root, folder / "model")
+
+
+@pytest.mark.parametrize("known", ["no_odds", "past_odds"])
+def test_without_prices_rates_come_from_the_forecast_before_kick_off(
+    with_prematch: tuple[Path, Path], tmp_path: Path, known: str
+) -> None:
+    root, model = with_prematch
+    scored = {}
+    for suite in ("live_understat", "prematch"):
+        out = tmp_path / f"{suite}.parquet"
+        assert evaluate.main(options(root, out, suite=suite, inputs=known, model=str(model))) == 0
+        rows = pq.read_table(out).to_pylist()
+        scored[suite] = sorted((row["p_home"], row["p_draw"]) for row in rows if row["minute"] == 0)
+    np.testing.assert_allclose(scored["live_understat"], scored["prematch"], atol=2e-3)
+
+
+def test_results_are_found_by_teams_and_nearest_day_or_not_at_all(with_prematch: tuple[Path, Path]) -> None:
+    root, _ = with_prematch
+    matches, table = load_live(root, "understat", date(2017, 1, 1), date(2019, 1, 1)), load_table(root)
+    a_day_on = replace(matches, day=matches.day + 1)
+    for rows in (result_rows(matches, table), result_rows(a_day_on, table)):
+        np.testing.assert_array_equal(table.day[rows], matches.day.astype(np.int64))
+    assert (result_rows(replace(matches, day=matches.day + 4000), table) == -1).all()
+    assert (result_rows(replace(matches, league=("",) * len(matches)), table) == -1).all()
 
 
 def test_a_perfect_forecaster_is_below_its_own_bound_and_a_biased_one_above() -> None:

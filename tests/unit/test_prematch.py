@@ -1,6 +1,7 @@
 """The forecast before kick-off: blind to the future, repeatable, sure of what it says, and scored as told."""
 
 from datetime import date
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +11,31 @@ import torch
 
 from actors.domain.errors import ModelRejected, SetupError
 from tests.unit.prematch_data import write_results
-from training import evaluate, fit_prematch
+from training import evaluate
+from training.anchored import stack_targets
 from training.anchors import solve
-from training.baseline_config import EvaluateConfig, parse
 from training.chain import BLOCKS, LEADS, ScoreChain
-from training.fit_prematch import FitPrematchConfig
 from training.metrics import paired_bootstrap, ranked_probability_score
 from training.model_file import WEIGHTS
-from training.anchored import stack_targets
+from training.options import EvaluateConfig, parse
 from training.prematch.inputs import prematch_inputs
 from training.prematch.model import forecast
 from training.prematch.odds import fair_power
 from training.prematch.store import read_prematch
 from training.prematch.table import MAIN_LEAGUES, load_table
+from training.stages import STAGES, Progress, Work
+from training.write_models import Origin, manifest_of, write_prematch
 
 UNTIL, END = "2020-08-01", "2021-08-01"
 
 
 def fitted(root: Path, out: Path) -> Path:
-    arguments = [f"data.root={root}", f"out={out}", f"until={UNTIL}"]
-    return fit_prematch.fit(parse(FitPrematchConfig, arguments), lambda line: None)
+    """Fit the part before kick-off alone."""
+    work = Work(root=root, until=date.fromisoformat(UNTIL), seed=0, report=lambda line: None)
+    stages = [stage for name, stage in STAGES.items() if name.startswith("before kick-off")]
+    progress = reduce(lambda progress, stage: stage(work, progress), stages, Progress.start(work.seed))
+    write_prematch(out, work, progress, manifest_of(Origin(version="some", code_commit=None, data={}), work, progress))
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +100,7 @@ def test_every_match_of_the_span_has_one_forecast_that_adds_up(
     assert len(set(rows["match_key"])) == 120
     assert rows["match_key"][0].startswith("E0|2020-08-05|")
     assert set(rows["minute"]) == {0}
-    assert set(rows["model_version"]) == {model.name}
+    assert set(rows["model_version"]) == {"some"}
     np.testing.assert_allclose(outcome.sum(axis=1), 1, atol=1e-12)
     for name in ("home", "draw", "away"):
         low, p, high = (np.array(rows[f"p_{name}{end}"]) for end in ("_lo", "", "_hi"))

@@ -12,8 +12,8 @@ from actors.domain.events import BallEvent, Clock, Event, Side, encode_record
 from actors.domain.match import decode_state, encode_state, forecast_inputs, new_match
 from actors.machines.match import Entry, Reforecast, fold, step
 from tests.unit.builders import a_pass, corrected, goal, minute, numbered, played, taken_back
-from training.baseline_data import load_live
-from training.baseline_score import inputs_at
+from training.live_data import load_live
+from training.live_score import inputs_at
 
 
 def shot(side: Side = "home") -> BallEvent:

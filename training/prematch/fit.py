@@ -19,7 +19,6 @@ from training.prematch.model import (
     MEMBERS,
     BoolArray,
     Linear,
-    PrematchModel,
     Variant,
     design,
     group_of,
@@ -33,29 +32,34 @@ _RESULT_PENALTY, _CLOSE_PENALTY, _TOTAL_PENALTY = 300.0, 300.0, 300.0  # flat ov
 _CALIBRATION_PENALTY = 1.0
 
 
-def fit_model(
-    table: ResultTable, inputs: PrematchInputs, until: int, seed: int, report: Callable[[str], None]
-) -> PrematchModel:
-    """Fit all variants; `until` is a day since 1970-01-01, and nothing of that day or later is used."""
-    random = np.random.default_rng(seed)
-    linear: dict[str, Linear] = {}
-    groups = group_of(table)
-    played = (table.outcome() >= 0) & (table.day < until)
+def fit_variant(
+    variant: Variant,
+    table: ResultTable,
+    inputs: PrematchInputs,
+    random: np.random.Generator,
+    report: Callable[[str], None],
+) -> dict[str, Linear]:
+    """Fit one variant on a table that ends the day before the model may speak; return its weights by variant and group.
+
+    Raises:
+        SetupError: No match has the prices that pre_odds learns from.
+    """
+    played, until = table.outcome() >= 0, int(table.day[-1]) + 1  # not the day asked for, which may be far ahead
+    if variant == "pre_odds":
+        rows = played & (table.day >= until - CLOSE_YEARS * _YEAR_DAYS) & _priced(inputs)
+        if not rows.any():
+            raise SetupError("results: no played match has both pre-match and closing prices: nothing to fit on")
+        report(f"pre_odds: where the close comes to lie, {int(rows.sum())} matches")
+        return {variant: _fit_close(table, inputs, rows, random)}
+    groups, linear = group_of(table), dict[str, Linear]()
     recent = played & (table.day >= until - RESULT_YEARS * _YEAR_DAYS)
-    for variant in ("no_odds", "past_odds"):
-        over = _total_weights(variant, inputs, recent & (groups == "main"))
-        for group in ("main", "rest"):
-            rows = recent & (groups == group)
-            report(f"{variant}: the result, {int(rows.sum())} matches of the {group} leagues")
-            if rows.any():
-                linear[f"{variant}.{group}"] = _fit_result(variant, table, inputs, rows, over, random)
-    rows = played & (table.day >= until - CLOSE_YEARS * _YEAR_DAYS) & _priced(inputs)
-    if not rows.any():
-        raise SetupError("results: no played match has both pre-match and closing prices: nothing to fit on")
-    report(f"pre_odds: where the close comes to lie, {int(rows.sum())} matches")
-    linear["pre_odds"] = _fit_close(table, inputs, rows, random)
-    priced = played & np.isfinite(inputs.close).all(axis=1)
-    return PrematchModel(linear=linear, recalibration=_fit_recalibration(table, inputs, priced, random))
+    over = _total_weights(variant, inputs, recent & (groups == "main"))
+    for group in ("main", "rest"):
+        rows = recent & (groups == group)
+        report(f"{variant}: the result, {int(rows.sum())} matches of the {group} leagues")
+        if rows.any():
+            linear[f"{variant}.{group}"] = _fit_result(variant, table, inputs, rows, over, random)
+    return linear
 
 
 def _priced(inputs: PrematchInputs) -> BoolArray:
@@ -110,10 +114,9 @@ def _fit_close(table: ResultTable, inputs: PrematchInputs, rows: BoolArray, rand
     return Linear(scale=scale, weights=np.stack([best, *members]), over=over)
 
 
-def _fit_recalibration(
-    table: ResultTable, inputs: PrematchInputs, rows: BoolArray, random: np.random.Generator
-) -> FloatArray:
+def fit_recalibration(table: ResultTable, inputs: PrematchInputs, random: np.random.Generator) -> FloatArray:
     """Fit the result on the close's own log odds, on resampled weeks; return each fit's distance from their mean."""
+    rows = (table.outcome() >= 0) & np.isfinite(inputs.close).all(axis=1)
     score = logits(inputs.close[rows])
     with_constant = np.concatenate([score, np.ones((len(score), 1))], axis=1)
     outcome, day = table.outcome()[rows], table.day[rows]

@@ -11,6 +11,7 @@ from actors.domain.errors import ModelRejected
 from training.model_file import PREMATCH, WEIGHTS, Manifest, read_files
 from training.prematch.linear import Scale
 from training.prematch.model import MEMBERS, Linear, PrematchModel
+from training.prematch.table import FloatArray
 
 KIND = "linear forecast before kick-off"
 
@@ -21,17 +22,14 @@ class InputNames(Struct, frozen=True, kw_only=True):
     inputs: dict[str, tuple[str, ...]]
 
 
-def tensors_of(model: PrematchModel) -> dict[str, Tensor]:
-    """Return all weights by name; a deviation of infinity (an input that never moved) is stored as its inverse."""
-    arrays = {"recalibration": model.recalibration}
-    for name, linear in model.linear.items():
-        arrays |= {
-            f"{name}.mean": linear.scale.mean,
-            f"{name}.inverse_deviation": 1 / linear.scale.deviation,
-            f"{name}.weights": linear.weights,
-            f"{name}.over": linear.over,
-        }
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+def arrays_of(name: str, linear: Linear) -> dict[str, FloatArray]:
+    """Return weights by name; a deviation of infinity (an input that never moved) is stored as its inverse."""
+    return {
+        f"{name}.mean": linear.scale.mean,
+        f"{name}.inverse_deviation": np.asarray(1 / linear.scale.deviation, dtype=np.float64),
+        f"{name}.weights": linear.weights,
+        f"{name}.over": linear.over,
+    }
 
 
 def read_prematch(folder: Path) -> tuple[Manifest, PrematchModel, InputNames]:

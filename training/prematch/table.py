@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from training.baseline_data import read_columns
+from training.live_data import RESULTS, ReadColumns, parquet_path, read_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-RESULTS = "results/matches.parquet"
 MAIN_LEAGUES = (
     *("E0", "E1", "E2", "E3", "EC", "SC0", "SC1", "SC2", "SC3", "D1", "D2"),
     *("I1", "I2", "SP1", "SP2", "F1", "F2", "N1", "B1", "P1", "T1", "G1"),
@@ -99,17 +98,17 @@ class ResultTable:
         ]
 
 
-def load_table(root: Path) -> ResultTable:
+def load_table(root: Path, read: ReadColumns = read_columns) -> ResultTable:
     """Load all results under `root`; columns of statistics and single books may be absent.
 
     Raises:
         SetupError: The folder, the file or a column that is always needed is not there.
     """
-    table = read_columns(root, RESULTS, list(_REQUIRED))
+    table = read(root, RESULTS, list(_REQUIRED))
     optional = [*(name for pair in _PAIRS.values() for name in pair), *_HANDICAP, "time", "referee"]
     optional += [name for names in BOOKS.values() for name in names]
-    present = set(pq.read_schema(root / RESULTS).names) - set(_REQUIRED)
-    extra = read_columns(root, RESULTS, [name for name in optional if name in present])
+    present = set(pq.read_schema(parquet_path(root, RESULTS)).names) - set(_REQUIRED)
+    extra = read(root, RESULTS, [name for name in optional if name in present])
     for name in extra.column_names:
         table = table.append_column(name, extra.column(name))
     for name in ("league", "home", "away"):  # sorting knows no dictionaries

@@ -1,7 +1,10 @@
 """Typed options of the commands that fit and evaluate, given as `key=value`; a mistyped one is one sentence."""
 
+import re
+import subprocess
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import TypeVar
 
 from omegaconf import MISSING, OmegaConf
@@ -10,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from actors.domain.errors import SetupError
 
 INPUTS = ("full", "no_odds", "past_odds", "pre_odds", "close_odds")
+_VERSION = re.compile("[a-z0-9][a-z0-9.-]{0,63}")  # as a manifest has it
 _Config = TypeVar("_Config")
 
 
@@ -22,19 +26,17 @@ class DataConfig:
 
 @dataclass
 class FitConfig:
-    """Options of `training.fit_baseline`."""
+    """Options of `training.fit`."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    out: str = "training/models"
+    out: str = MISSING  # the model's folder, which is made; its name is the model's version
     until: str = "2017-12-01"  # exclusive; the earlier cut-off of the two live suites
-    version: str = ""  # empty: inplay-<until>
     seed: int = 0  # of the bootstrap; nothing else in the fit is drawn
-    threads: int = 1
 
     def __post_init__(self) -> None:
         check_date("until", self.until)
-        if self.threads < 1:
-            raise SetupError(f"threads must be positive, was {self.threads}")
+        if not _VERSION.fullmatch(Path(self.out).name):
+            raise SetupError(f"out must end in a name of small letters, digits, dots and dashes, was {self.out!r}")
 
 
 @dataclass
@@ -86,3 +88,13 @@ def check_date(key: str, value: str) -> None:
         date.fromisoformat(value)
     except ValueError:
         raise SetupError(f"{key} must be a date such as 2017-12-01, was {value!r}") from None
+
+
+def code_commit() -> str | None:
+    """Return the commit of the code, None outside a repository."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

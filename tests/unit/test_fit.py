@@ -1,4 +1,4 @@
-"""Fitting and scoring the baseline: repeatable, blind to the future, and plain about data that is not there."""
+"""Fitting and scoring: repeatable, going on where it was ended, blind to the future, plain about missing data."""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -10,14 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.domain.distribution import ForecastInputs
-from training import evaluate, fit_baseline
-from training.baseline_config import FitConfig, parse
-from training.baseline_data import load_live
-from training.baseline_score import MINUTES, SPLITS, baseline, forecast, score
+from actors.domain.errors import SetupError
+from training import evaluate, fit
+from training.checkpoint import load_progress, save_progress
+from training.live_data import data_hashes, load_live
+from training.live_score import MINUTES, SPLITS, baseline, forecast, score
 from training.metrics import paired_bootstrap
-from training.model_file import VOCABULARY, WEIGHTS, read_model
+from training.model_file import PREMATCH_FOLDER, VOCABULARY, WEIGHTS, read_model
 from training.network import load_model
+from training.prematch.store import read_prematch
 from training.ratings import RatingFilter, Result
+from training.stages import STAGES, Progress, Work, run_stages
+from training.write_models import Origin, write_models
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "inplay-2017-12-01"
 TEAMS = [f"Team {letter}" for letter in "ABCDEFGH"]
@@ -64,7 +68,10 @@ def write_data(root: Path, matches: int = 60, tail: Callable[[np.random.Generato
             row |= {"home_shots": goals[0] + minute // 7, "away_shots": goals[1] + minute // 11}
             minutes.append(row | reds | {"res90": outcome})
         result = {"league": "E0", "country": "England", "tier": 1, "season_start": 2017, "date": kick_off.date()}
-        results.append(result | {"home": home, "away": away, "fthg": final[0], "ftag": final[1]})
+        result |= {"home": home, "away": away, "fthg": final[0], "ftag": final[1], "pre_o25": 1.8, "pre_u25": 2.0}
+        for kind, move in (("pre", 1.0), ("close", 1.02)):
+            result |= {f"{kind}_{side}": price * move for side, price in zip("hda", odds, strict=True)}
+        results.append(result | {"close_o25": 1.8, "close_u25": 2.1 + 0.1 * strength})
     shots = [
         {"match_id": sheet["match_id"], "half": 1, "side": i % 2, "result": "Goal"}
         for sheet in sheets
@@ -80,40 +87,67 @@ def write_data(root: Path, matches: int = 60, tail: Callable[[np.random.Generato
     return root
 
 
-def fitted(root: Path, out: Path) -> Path:
-    return fit_baseline.fit(parse(FitConfig, [f"data.root={root}", f"out={out}", f"until={UNTIL}"]), lambda line: None)
+def work_on(root: Path, until: str = UNTIL) -> Work:
+    return Work(root=root, until=date.fromisoformat(until), seed=0, report=lambda line: None)
+
+
+def fitted(root: Path, out: Path, until: str = UNTIL) -> Path:
+    work = work_on(root, until)
+    progress = run_stages(work, Progress.start(work.seed), lambda progress: None)
+    write_models(out, Origin(version=out.name, code_commit=None, data=data_hashes(root)), work, progress)
+    return out
+
+
+def weights_of(folder: Path) -> list[bytes]:
+    return [(part / name).read_bytes() for part in (folder, folder / PREMATCH_FOLDER) for name in (WEIGHTS, VOCABULARY)]
 
 
 def test_the_same_data_and_seed_give_the_same_weights_and_a_model_that_serves(tmp_path: Path) -> None:
     root = write_data(tmp_path / "data")
     one, two = fitted(root, tmp_path / "one"), fitted(root, tmp_path / "two")
-    for name in (WEIGHTS, VOCABULARY):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert weights_of(one) == weights_of(two)
     forecaster = load_model(one)
-    assert forecaster.model_version == f"inplay-{UNTIL}"
+    assert forecaster.model_version == "one"
     assert forecaster.manifest.trained_until == UNTIL
     (prediction,) = forecaster.predict([ForecastInputs(league="E0", home_team="Team A", away_team="Team B")])
     assert prediction.basis == "ratings"
+    manifest, _, _ = read_prematch(one / PREMATCH_FOLDER)
+    assert (manifest.model_version, manifest.trained_until) == ("one", UNTIL)
 
 
 def test_what_is_dated_from_until_on_changes_no_weight(tmp_path: Path) -> None:
     calm = write_data(tmp_path / "calm", matches=92)
     wild = write_data(tmp_path / "wild", matches=92, tail=lambda draw: float(draw.uniform(0.3, 3.0)))
-    assert (calm / "understat" / "matches.parquet").read_bytes() != (
-        wild / "understat" / "matches.parquet"
-    ).read_bytes()
-    one, two = fitted(calm, tmp_path / "one"), fitted(wild, tmp_path / "two")
-    assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes()
+    assert data_hashes(calm) != data_hashes(wild)
+    assert weights_of(fitted(calm, tmp_path / "one")) == weights_of(fitted(wild, tmp_path / "two"))
 
 
-def test_fitting_shows_its_progress_and_says_where_the_model_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = write_data(tmp_path / "data")
-    assert fit_baseline.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "out" / f"inplay-{UNTIL}")
-    assert [f"{step}/7" in said.err for step in range(1, 8)] == [True] * 7
+def test_a_run_that_was_ended_after_any_stage_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    root, kept = write_data(tmp_path / "data"), list[Path]()
+
+    def keep(progress: Progress) -> None:
+        kept.append(tmp_path / f"stage {len(kept)}")
+        kept[-1].mkdir()
+        save_progress(progress, kept[-1])
+
+    whole = run_stages(work_on(root), Progress.start(0), keep)
+    assert len(kept) == len(STAGES)
+    for folder in kept:
+        begun, done = load_progress(folder), list[str]()
+        again = run_stages(work_on(root), begun, lambda progress, done=done: done.append(progress.done[-1]))
+        assert [*begun.done, *done] == list(STAGES)
+        assert again.random == whole.random
+        assert again.vocabulary == whole.vocabulary
+        assert {name: array.tobytes() for name, array in again.arrays.items()} == {
+            name: array.tobytes() for name, array in whole.arrays.items()
+        }
+
+
+def test_every_stage_says_that_it_begins(tmp_path: Path) -> None:
+    root, said = write_data(tmp_path / "data", matches=20), list[str]()
+    work = Work(root=root, until=date.fromisoformat(UNTIL), seed=0, report=said.append)
+    run_stages(work, Progress.start(0), lambda progress: None)
+    assert [line for line in said if line[1:2] == "/"] == [f"{n}/8 {name}" for n, name in enumerate(STAGES, start=1)]
 
 
 def no_folder(root: Path) -> Path:
@@ -159,14 +193,25 @@ def lost_minutes(root: Path) -> Path:
         (lost_minutes, "has not its 91 minutes"),
     ],
 )
-def test_bad_data_is_one_sentence_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], Path], named: str
-) -> None:
+def test_bad_data_is_one_sentence(tmp_path: Path, damage: Callable[[Path], Path], named: str) -> None:
     root = damage(write_data(tmp_path / "data", matches=20))
-    assert fit_baseline.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 2
-    last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert named in last
+    with pytest.raises(SetupError, match=named) as found:
+        fitted(root, tmp_path / "out")
+    assert "\n" not in str(found.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_cut_short_is_found_before_anything_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = cut_short(write_data(tmp_path / "data", matches=20))
+    assert fit.main([f"data.root={root}", f"out={tmp_path / 'out'}", f"until={UNTIL}"]) == 2
+    assert "wyscout/matches.parquet: cannot be read as Parquet" in capsys.readouterr().err.strip().split("\n")[-1]
+
+
+def test_a_model_is_never_put_in_the_place_of_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit.main([f"data.root={tmp_path}", f"out={SHIPPED}"]) == 2
+    assert "is there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -177,13 +222,13 @@ def test_bad_data_is_one_sentence_and_exit_code_2(
         (["until=yesterday"], "until must be a date"),
         (["seed=many"], "seed"),
         (["--help"], "expected key=value"),
-        (["threads=0"], "threads must be positive"),
+        (["out=Our Model"], "out must end in a name"),
     ],
 )
 def test_a_mistyped_option_is_one_sentence(
     capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
-    assert fit_baseline.main(arguments) == 2
+    assert fit.main(arguments) == 2
     said = capsys.readouterr().err.strip()
     assert named in said
     assert "\n" not in said
@@ -193,8 +238,7 @@ def test_scoring_refuses_matches_that_the_model_was_trained_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_data(tmp_path / "data")
-    options = [f"data.root={root}", f"out={tmp_path}", "until=2018-02-01", "version=later"]
-    folder = fit_baseline.fit(parse(FitConfig, options), lambda line: None)
+    folder = fitted(root, tmp_path / "later", until="2018-02-01")
     asked = ["suite=live_wyscout", "since=2018-01-01", "until=2018-03-01", f"out={tmp_path / 'rows.parquet'}"]
     assert evaluate.main([f"data.root={root}", f"model={folder}", *asked]) == 2
     assert "trained until 2018-02-01" in capsys.readouterr().err

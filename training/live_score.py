@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.domain.distribution import FloatArray, Forecaster, ForecastInputs, GoalAt
 from actors.domain.overround import fair
-from training.baseline_data import HALF_TIME, IntArray, LiveMatches, load_live
+from training.live_data import HALF_TIME, IntArray, LiveMatches
 from training.metrics import accuracy, log_loss, ranked_probability_score
 
 MINUTES = (0, 15, 30, 45, 60, 75, 85)
@@ -46,9 +45,9 @@ class Scores:
     accuracy: FloatArray
 
 
-def forecast(forecaster: Forecaster, matches: LiveMatches, *, prices: bool = True) -> LiveForecasts:
+def forecast(forecaster: Forecaster, matches: LiveMatches) -> LiveForecasts:
     """Forecast the result at MINUTES by the model."""
-    rows = [row for minute in MINUTES for row in inputs_at(matches, minute, prices=prices)]
+    rows = [row for minute in MINUTES for row in inputs_at(matches, minute)]
     chances, bounds = [], []
     for start in range(0, len(rows), _ROWS):
         for answer in forecaster.predict(rows[start : start + _ROWS]):
@@ -61,7 +60,7 @@ def forecast(forecaster: Forecaster, matches: LiveMatches, *, prices: bool = Tru
     return LiveForecasts(chances=np.array(chances).reshape(shape), low=low, high=high)
 
 
-def inputs_at(matches: LiveMatches, minute: int, *, prices: bool = True) -> list[ForecastInputs]:
+def inputs_at(matches: LiveMatches, minute: int) -> list[ForecastInputs]:
     """Return the model's inputs at a minute of play: 45 is half time, 90 the start of the second half's stoppage."""
     period, in_period = (2, minute - 45) if minute >= 45 else (1 if minute else 0, minute)
     state, paths = matches.goals[:, minute].tolist(), goal_times(matches.goals[:, : minute + 1])
@@ -80,8 +79,8 @@ def inputs_at(matches: LiveMatches, minute: int, *, prices: bool = True) -> list
             away_goals=away_goals,
             home_reds=home_reds,
             away_reds=away_reds,
-            anchor_1x2=tuple(book) if prices else None,
-            anchor_over_under=(2.5, *total) if prices and np.isfinite(total).all() else None,
+            anchor_1x2=tuple(book) if np.isfinite(book).all() else None,
+            anchor_over_under=(2.5, *total) if np.isfinite(total).all() else None,
             home_shots=home_shots if home_shots or away_shots else None,  # as the fold has it before the first shot
             away_shots=away_shots if home_shots or away_shots else None,
             shots_by=matches.suite if home_shots or away_shots else None,
@@ -146,22 +145,6 @@ def poisson_rates(supremacy: FloatArray, over: FloatArray) -> Rates:
         step = np.linalg.solve(slopes, now.T[:, :, None])[:, :, 0].T
         log_rates = log_rates - np.clip(step, -0.5, 0.5)
     return np.asarray(np.exp(log_rates), dtype=np.float64)
-
-
-def validation_metrics(forecaster: Forecaster, root: Path, until: date) -> dict[str, float]:
-    """Return mean scores on the validation split of each suite that starts at `until` or later, for the manifest."""
-    metrics: dict[str, float] = {}
-    for suite in ("understat", "wyscout"):
-        start, end = SPLITS[suite, "validation"]
-        matches = load_live(root, suite, start, end)
-        if until > start or not len(matches):
-            continue
-        metrics[f"{suite}_validation_matches"] = len(matches)
-        for who, forecasts in (("model", forecast(forecaster, matches).chances), ("baseline", baseline(matches))):
-            scores = score(forecasts, matches)
-            metrics[f"{suite}_validation_rps_{who}"] = round(float(scores.rps[1:6].mean()), 6)
-            metrics[f"{suite}_validation_log_loss_{who}"] = round(float(scores.log_loss[1:6].mean()), 6)
-    return metrics
 
 
 def score(forecasts: FloatArray, matches: LiveMatches) -> Scores:
