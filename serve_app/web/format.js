@@ -20,7 +20,7 @@ export function exact(p) {
 }
 
 export const signed = (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x * 100).toFixed(1)}%`;
-export const change = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`; // of log-odds
+export const change = (x) => (Math.abs(x) < 0.005 ? "0.00" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`); // of log-odds
 export const line = (x) => (x > 0 ? `+${x}` : x < 0 ? `−${-x}` : "0");
 
 export function age(seconds) {
