@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 from safetensors.numpy import load, save
 
@@ -25,7 +26,8 @@ def save_progress(progress: Progress, folder: Path) -> None:
     state = _State(
         done=progress.done, random=dict(progress.random), vocabulary=progress.vocabulary, took_s=progress.took_s
     )
-    (folder / _ARRAYS).write_bytes(save(dict(progress.arrays)))
+    arrays = {name: np.ascontiguousarray(array) for name, array in progress.arrays.items()}  # save mixes up others
+    (folder / _ARRAYS).write_bytes(save(arrays))
     (folder / _STATE).write_bytes(msgspec.json.encode(state))
 
 

@@ -123,7 +123,7 @@ def test_what_is_dated_from_until_on_changes_no_weight(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_ended_after_any_stage_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    root, kept = write_data(tmp_path / "data"), list[Path]()
+    root, kept = write_data(tmp_path / "data", matches=20), list[Path]()
 
     def keep(progress: Progress) -> None:
         kept.append(tmp_path / f"stage {len(kept)}")
