@@ -18,12 +18,14 @@ _RETRY_S = 1.0
 
 
 class LiveModels:
-    """Follows the log in a thread, for as long as the process lives."""
+    """Follows the log, once started in a thread that ends with the process."""
 
     def __init__(self, log: EventLog, kept: ModelStore) -> None:
         self._book, self._kept = ModelBook(log), kept
         self._current = ServedModels(live=None, versions={})
         self._manifests: dict[str, dict[str, Any]] = {}
+
+    def start(self) -> None:
         threading.Thread(target=self._run, name="live-models", daemon=True).start()
 
     def current(self) -> ServedModels:

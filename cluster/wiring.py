@@ -120,6 +120,8 @@ class Wiring:
     def app_deps(self, app: str, replica: str) -> AppDeps:
         """Make what one replica of a deployment of the app works with."""
         history = self.stores.history(at_once=False)  # live reads do without
+        models = LiveModels(self.stores.log(), history)
+        models.start()
         return AppDeps(
             log=self.stores.log(),
             view=self.stores.view(),
@@ -128,7 +130,7 @@ class Wiring:
             activity=history,
             predict=self.predict(),
             predict_as=self.predict_as(),
-            models=LiveModels(self.stores.log(), history).current,
+            models=models.current,
             replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",
             monotonic=time.monotonic,
             now=lambda: datetime.now(UTC),
