@@ -35,7 +35,9 @@ def archived_forecasts(archive: Archive, match_id: str, partition: int, gone: Of
         last = decode_published(page[-1].forecast)
         assert isinstance(last, Forecast)  # history keeps nothing else as a prediction
         count = accepted.count + len(page)
-        accepted = Accepted(epoch=last.epoch, seq=last.seq, row_hash=last.row_hash, count=count)
+        accepted = Accepted(
+            epoch=last.epoch, seq=last.seq, row_hash=last.row_hash, count=count, model_version=last.model_version
+        )
     return accepted
 
 

@@ -3,12 +3,16 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors.domain.distribution import Forecaster
-from actors.domain.errors import StoreError
+from actors.domain.errors import ModelRejected, StoreError
 from actors.domain.ports import ModelRow, ModelStore
+
+if TYPE_CHECKING:  # the start uses this file and loads no torch
+    from training.network import TorchForecaster
 
 _MANIFEST, _OTHERS = "manifest.json", ("weights.safetensors", "vocabulary.json")
 
@@ -44,7 +48,7 @@ class HeldModels(Mapping[str, Forecaster]):
             row = self._kept.model(version)
             if row is None:
                 raise KeyError(version)
-            self._loaded[version] = self._load(row)
+            self._loaded[version] = load_kept(row, self._batch_rows)
         return self._loaded[version]
 
     def __iter__(self) -> Iterator[str]:
@@ -53,10 +57,18 @@ class HeldModels(Mapping[str, Forecaster]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _load(self, row: ModelRow) -> Forecaster:
-        """Lay a model out as a folder and load it from there, so that it is checked like any other."""
-        from training.network import load_model
 
-        with tempfile.TemporaryDirectory(prefix="touchline-model-") as made:
-            unpack(row, Path(made))
-            return load_model(Path(made), batch_rows=self._batch_rows)
+def load_kept(row: ModelRow, batch_rows: int) -> "TorchForecaster":
+    """Lay a model out as a folder and load it from there, so that it is checked like any other.
+
+    Raises:
+        ModelRejected, StoreError: It is not what it says, or its golden vectors come out otherwise.
+    """
+    from training.network import load_model
+
+    with tempfile.TemporaryDirectory(prefix="touchline-model-") as made:
+        unpack(row, Path(made))
+        model = load_model(Path(made), batch_rows=batch_rows)
+    if model.model_version != row.version:
+        raise ModelRejected(row.version, f"its manifest names {model.model_version}")
+    return model

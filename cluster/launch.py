@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from actors.domain.errors import ForecastingError, SetupError
-from cluster.checks import need_matches, need_model, read_manifest
+from cluster.checks import need_matches, need_model
 from cluster.processes import end_children, need_listener, need_port, only_one, reap, remember_children
 from conf.run import run
 from conf.schema import Config
@@ -224,7 +224,7 @@ class System:
 
         self._wiring = Wiring(self._config)
         self._wiring.stores.prepare()
-        self._wiring.stores.keep_model(Path(self._config.model.folder).resolve())
+        self._model_version = self._wiring.stores.keep_model(Path(self._config.model.folder).resolve())
 
     def _start_forecaster(self) -> None:
         import ray
@@ -236,9 +236,9 @@ class System:
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it says at INFO is for its own developers
         config = self._config
-        folder = Path(config.model.folder).resolve()
-        registry = ray.remote(ModelRegistry).options(name="model_registry", num_cpus=0.01, max_restarts=-1)
-        self._actors["registry"] = registry.remote(str(read_manifest(folder)["model_version"]), str(folder))
+        plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}
+        registry = ray.remote(ModelRegistry).options(name="model_registry", **plain)
+        self._actors["registry"] = registry.remote(self._wiring.stores.log, self._model_version)
         http = {"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None}
         serve.start(proxy_location=config.serve.proxies, http_options=http)
         forecaster = serve.deployment(Forecaster).options(
@@ -255,7 +255,7 @@ class System:
         )
         bound = forecaster.bind(
             self._actors["registry"],
-            config.serve.batch_rows,
+            self._wiring.load_model,
             config.serve.batch_requests,
             config.serve.batch_wait_ms / 1000,
         )

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from actors.domain.errors import SetupError
 from actors.domain.ports import (
     DEAD_LETTERS,
     FEED,
     FIXTURES,
     FORECASTS,
+    MODELS,
     ActivityStore,
     Archive,
     EventLog,
@@ -51,7 +53,7 @@ class Stores:
     def partitions(self) -> Mapping[str, int]:
         """How many partitions each topic has."""
         count = self.config.feed.partitions
-        return {FEED: count, FORECASTS: count, FIXTURES: 1, DEAD_LETTERS: 1}
+        return {FEED: count, FORECASTS: count, FIXTURES: 1, DEAD_LETTERS: 1, MODELS: 1}
 
     def prepare(self) -> list[str]:
         """Make what is missing: topics, tables, folders. Return what was made; doing it again changes nothing.
@@ -127,14 +129,28 @@ class Stores:
 
         return SqliteHistory(self.folder / "history.db")
 
-    def keep_model(self, folder: Path) -> None:
-        """Put a model into history, where an audit finds it when its folder is gone; the first of a version stays."""
-        manifest = need_model(folder)
+    def keep_model(self, folder: Path) -> str:
+        """Put a model into history, from where replicas and audits load it; return its version.
+
+        Raises:
+            SetupError: It is not whole, or history keeps another one under its name: a version never changes.
+        """
+        version = str(need_model(folder)["model_version"])
+        manifest, content = pack(folder)
         history = self.history()
         try:
-            history.write_model(str(manifest["model_version"]), *pack(folder))
+            kept = history.model(version)
+            if kept is None:
+                history.write_model(version, manifest, content)
+            elif (kept.manifest, kept.content) != (manifest, content):
+                raise SetupError(
+                    f"{folder} holds another model than history keeps under the name {version}: forecasts that were "
+                    "made with it could not be replayed; give the new one another model_version, or use another "
+                    "data.folder"
+                )
         finally:
             history.close()
+        return version
 
     def view(self) -> LiveView:
         """Open the live view of one replica."""

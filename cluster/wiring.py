@@ -6,27 +6,34 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ForecasterUnavailable, NoModel, Overloaded
+from actors.domain.errors import ForecasterUnavailable, ModelRejected, NoModel, Overloaded
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
 from actors.session import MatchPorts, MatchSettings
 from actors.snapshots import PatientSnapshots
-from cluster.checks import read_manifest
+from cluster.held_models import load_kept
+from cluster.live_models import LiveModels
 from cluster.match_inputs import LoggedInputs
 from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
 from conf.schema import Config
-from serve_app.deps import AppDeps, Limits, ServedModels
+from serve_app.deps import AppDeps, Limits, PredictAs
+
+if TYPE_CHECKING:  # only forecasters load torch
+    from training.network import TorchForecaster
 
 FORECASTER_APP = "forecaster"
 _OWNER_WITHIN_S = 60.0  # real matches are leased a day ahead; sixteen owners start in 20 s on two cores
+_REPLAY_WITHIN_S = 20.0  # a version is loaded in a second, behind a candidate that is being prepared
 _WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
 
 
@@ -63,7 +70,7 @@ class Wiring:
 
     def blocking_predict(self) -> Callable[[list[ForecastInputs]], list[Prediction]]:
         """Return a call of the forecaster that waits for it, and again if its replica ended, within a bound."""
-        handle = serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
+        handle = self._forecaster()
         timeout_s = self.config.match.predict_timeout_s
 
         def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
@@ -83,23 +90,38 @@ class Wiring:
 
     def predict(self) -> Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]:
         """Return the app's call of the forecaster: one try, since a client may ask again."""
-        handle = serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
-        timeout_s = self.config.serve.predict_timeout_s
+        handle = self._forecaster()
 
         async def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
-            try:
-                answer: list[Prediction] = await asyncio.wait_for(handle.predict.remote(inputs), timeout_s)
-                return answer
-            except BackPressureError as error:
-                raise Overloaded("the forecaster's queue", self.config.serve.max_queued) from error
-            except (RayError, RayServeException, TimeoutError) as error:
-                raise NoModel(f"the forecaster did not answer within {timeout_s:g} s") from error
+            return await self._answered(handle.predict.remote(inputs), self.config.serve.predict_timeout_s)
 
         return predict
+
+    def predict_as(self) -> PredictAs:
+        """Return the app's call of a version that is held, which a replica may have to load first."""
+        handle = self._forecaster()
+
+        async def predict_as(version: str, inputs: list[ForecastInputs]) -> list[Prediction]:
+            return await self._answered(handle.predict_as.remote(version, inputs), _REPLAY_WITHIN_S)
+
+        return predict_as
+
+    def _forecaster(self) -> DeploymentHandle[Any]:
+        return serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
+
+    async def _answered(self, answer: Awaitable[list[Prediction]], timeout_s: float) -> list[Prediction]:
+        try:
+            return await asyncio.wait_for(answer, timeout_s)
+        except BackPressureError as error:
+            raise Overloaded("the forecaster's queue", self.config.serve.max_queued) from error
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise NoModel(f"the forecaster did not answer within {timeout_s:g} s") from error
 
     def app_deps(self, app: str, replica: str) -> AppDeps:
         """Make what one replica of a deployment of the app works with."""
         history = self.stores.history(at_once=False)  # live reads do without
+        models = LiveModels(self.stores.log(), history)
+        models.start()
         return AppDeps(
             log=self.stores.log(),
             view=self.stores.view(),
@@ -107,7 +129,8 @@ class Wiring:
             what_ifs=history,
             activity=history,
             predict=self.predict(),
-            models=self.served_models(),
+            predict_as=self.predict_as(),
+            models=models.current,
             replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",
             monotonic=time.monotonic,
             now=lambda: datetime.now(UTC),
@@ -145,8 +168,17 @@ class Wiring:
         )
         return PlayerSettings(speed=replay.speed, loop=replay.loop, plan=plan, owner_within_s=_OWNER_WITHIN_S)
 
-    def served_models(self) -> Callable[[], ServedModels]:
-        """Return the reader of the committed version and its manifest."""
-        manifest = read_manifest(Path(self.config.model.folder).resolve())
-        version = str(manifest["model_version"])
-        return lambda: ServedModels(live=version, versions={version: manifest})
+    def load_model(self, version: str) -> "TorchForecaster":
+        """Load a version that history keeps, on whichever node; it has checked its golden vectors then.
+
+        Raises:
+            ModelRejected, StoreError: It is not kept, is damaged, or comes out otherwise here.
+        """
+        history = self.stores.history()
+        try:
+            row = history.model(version)
+        finally:
+            history.close()
+        if row is None:
+            raise ModelRejected(version, "history does not keep it")
+        return load_kept(row, self.config.serve.batch_rows)

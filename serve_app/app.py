@@ -85,7 +85,7 @@ class Api:
         self.activity = ActivityRecorder(deps.activity, deps.replica, limits, deps.now)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
         self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now, deps.match_inputs)
-        self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models)
+        self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models, deps.predict_as)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
 
     def routes(self) -> list[BaseRoute]:
@@ -215,7 +215,7 @@ class Api:
             ModelVersion(version=version, live=version == held.live, manifest=manifest)
             for version, manifest in sorted(held.versions.items())
         ]
-        return json_response(ModelsAnswer(live=held.live, models=versions))
+        return json_response(ModelsAnswer(live=held.live, epoch=held.epoch, previous=held.previous, models=versions))
 
     async def features(self, request: Request) -> Response:
         check_accepts(request.headers)

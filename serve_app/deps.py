@@ -20,8 +20,11 @@ class ServedModels(Struct, frozen=True, kw_only=True):
 
     live: str | None
     versions: dict[str, dict[str, Any]]  # version -> manifest
+    epoch: int = 0  # of the last commit
+    previous: str | None = None  # what a rollback goes back to
 
 
+PredictAs = Callable[[str, list[ForecastInputs]], Awaitable[list[Prediction]]]  # by a version that is held, for replays
 MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a feed offset; None: not to be had any more
 
 
@@ -64,13 +67,14 @@ class AppDeps:
     history: History
     what_ifs: WhatIfStore
     activity: ActivityStore
-    predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]
+    predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]  # by the live model
     models: Callable[[], ServedModels]
     replica: str  # unique for each start of a replica: it is part of the ids of what-ifs
     monotonic: Callable[[], float]  # seconds
     now: Callable[[], datetime]  # aware UTC
     web: Path  # folder of the page
     limits: Limits = field(default_factory=Limits)
+    predict_as: PredictAs | None = None  # raises as `predict` does; None: only the live model can be asked
     counters: Counters = field(default_factory=NoCounters)
     match_inputs: MatchInputs = no_match_inputs  # blocks; raises StoreUnavailable
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

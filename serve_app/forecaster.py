@@ -1,42 +1,61 @@
 """The forecaster deployment: PyTorch inference, batched inside the replica, on the committed model only."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import serve
+from ray.exceptions import RayError
 
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ModelRejected
-from actors.domain.models import CommittedModel, ReplicaModel
-from training.network import TorchForecaster, load_model
+from actors.domain.models import Orders
+from serve_app.replica_models import ReplicaModels, ServedModel
+
+logger = logging.getLogger("touchline.models")
+
+_EVERY_S = 0.5
+_EVERY_S_PREPARING = 0.05  # so that all change within this of each other
+_ANSWER_WITHIN_S = 2.0
+_ANSWER_AT_START_S = 30.0  # the registry may be starting too
 
 
 class Forecaster:
-    """One replica. Loads the committed model, checks its golden vectors, acknowledges; then answers."""
+    """One replica. Loads the committed model, checks its golden vectors, reports; then answers, and swaps when told.
+
+    It goes on with the model it has while no registry answers.
+    """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits constructors
-        self, registry: Any, batch_rows: int, most_requests: int, window_s: float
+        self, registry: Any, load: Callable[[str], ServedModel], most_requests: int, window_s: float
     ) -> None:
+        self._registry, self._replica = registry, serve.get_replica_context().replica_tag
         torch.set_num_threads(1)
         self._predict_many.set_max_batch_size(most_requests)
         self._predict_many.set_batch_wait_timeout_s(window_s)
+        self._models = ReplicaModels(self._replica, load)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        committed: CommittedModel = await registry.committed.remote()
-        self._model = await asyncio.to_thread(_load, committed, batch_rows)
-        replica = ReplicaModel(
-            replica=serve.get_replica_context().replica_tag,
-            version=self._model.model_version,
-            weights_sha256=self._model.manifest.weights_sha256,
-        )
-        await registry.acknowledge.remote(replica)
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._work: asyncio.Future[None] | None = None
+        while not self._models.is_up_to_date:  # a version may be committed while another is being loaded
+            await self._report(_ANSWER_AT_START_S)
+            await (self._work or asyncio.sleep(_EVERY_S_PREPARING))
+        self._following = asyncio.create_task(self._follow())
 
     async def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]:
-        """Return one prediction per input, the same whatever else is in the batch."""
+        """Return one prediction per input, all by one model, the same whatever else is in the batch."""
         answer: list[Prediction] = await self._predict_many(inputs)
         return answer
+
+    async def predict_as(self, version: str, inputs: list[ForecastInputs]) -> list[Prediction]:
+        """Return what a version that history keeps predicts, for replays; raises ForecastingError."""
+
+        def replayed() -> list[Prediction]:
+            return self._models.get(version).predict(inputs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._aside, replayed)
 
     @serve.batch(  # type: ignore[untyped-decorator]
         max_batch_size=64, batch_wait_timeout_s=0.001
@@ -44,13 +63,30 @@ class Forecaster:
     async def _predict_many(self, requests: list[list[ForecastInputs]]) -> list[list[Prediction]]:
         rows = [row for inputs in requests for row in inputs]
         loop = asyncio.get_running_loop()
-        predictions = iter(await loop.run_in_executor(self._thread, self._model.predict, rows))
+        predictions = iter(await loop.run_in_executor(self._thread, self._models.serving.predict, rows))
         return [[next(predictions) for _ in inputs] for inputs in requests]
 
+    async def _follow(self) -> None:
+        while True:
+            try:
+                orders = await self._report(_ANSWER_WITHIN_S)
+                await asyncio.sleep(_EVERY_S_PREPARING if orders.candidate else _EVERY_S)
+            except (RayError, TimeoutError) as error:  # a registry that is being started again
+                logger.info("Registry does not answer", extra={"problem": repr(error)})
+                await asyncio.sleep(_EVERY_S)
+            except Exception:  # whatever it was, this replica must hear of the next commit
+                logger.exception("Orders not followed")
+                await asyncio.sleep(_EVERY_S)
 
-def _load(committed: CommittedModel, batch_rows: int) -> TorchForecaster:
-    model = load_model(Path(committed.folder), batch_rows=batch_rows)
-    model.verify()
-    if model.model_version != committed.version:
-        raise ModelRejected(committed.folder, f"holds {model.model_version}, committed is {committed.version}")
-    return model
+    async def _report(self, within_s: float) -> Orders:
+        """Report, and take orders; what takes long is done aside while reports go on."""
+        answer = self._registry.report.remote(self._models.report())
+        orders: Orders = await asyncio.wait_for(answer, within_s)
+        work = self._models.heard(orders)
+        if work is not None and (self._work is None or self._work.done()):
+            self._work = asyncio.get_running_loop().run_in_executor(self._aside, work)
+        return orders
+
+    def __del__(self) -> None:
+        """Tell the registry, so that no swap waits for a replica that autoscaling took away; Serve calls it."""
+        self._registry.leave.remote(self._replica)

@@ -254,9 +254,11 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
 
 
 class ModelsAnswer(Struct, frozen=True, kw_only=True):
-    """All model versions that are held."""
+    """All model versions that are held; the live one was committed at `epoch`, a rollback goes to the previous one."""
 
     live: str | None
+    epoch: int
+    previous: str | None
     models: list[ModelVersion]
 
 

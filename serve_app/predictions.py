@@ -10,7 +10,7 @@ from actors.domain.errors import Unknown
 from actors.domain.markets import derive_markets
 from actors.domain.ports import History, PredictionRow
 from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inputs, read_recorded
-from serve_app.deps import ServedModels
+from serve_app.deps import PredictAs, ServedModels
 from serve_app.messages import WhatIfRecord
 from serve_app.problem import Problem
 from serve_app.what_if import WhatIfRecorder, is_what_if
@@ -27,8 +27,10 @@ class Predictions:
         what_ifs: WhatIfRecorder,
         predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]],
         models: Callable[[], ServedModels],
+        predict_as: PredictAs | None,
     ) -> None:
-        self._history, self._what_ifs, self._predict, self._models = history, what_ifs, predict, models
+        self._history, self._what_ifs, self._models = history, what_ifs, models
+        self._predict, self._predict_as = predict, predict_as
 
     async def record(self, prediction_id: str) -> bytes:
         """Return the encoded audit record; raises Unknown, StoreUnavailable."""
@@ -47,7 +49,8 @@ class Predictions:
         """
         recorded, inputs = await self._stored(prediction_id)
         self._check_held(recorded.model_version)
-        prediction = (await self._predict([inputs]))[0]
+        version, predict_as = recorded.model_version, self._predict_as
+        [prediction] = await (predict_as(version, [inputs]) if predict_as else self._predict([inputs]))
         if prediction.model_version != recorded.model_version:
             raise self._not_held(recorded.model_version)
         return compare(recorded, prediction, derive_markets(prediction.distribution))

@@ -75,6 +75,11 @@ class TorchForecaster:
     def model_version(self) -> str:
         return self.manifest.model_version
 
+    @property
+    def golden_inputs(self) -> tuple[ForecastInputs, ...]:
+        """What it checks itself with: typical inputs, and the odd ones."""
+        return tuple(vector.inputs for vector in self.manifest.golden)
+
     def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]:
         """Forecast each of the inputs, in their order."""
         with torch.inference_mode():

@@ -8,7 +8,7 @@ from kafka.errors import TopicAlreadyExistsError
 
 from actors.adapters.kafka_client import MOST_BYTES, client_options, reached
 from actors.domain.errors import SetupError
-from actors.domain.ports import DEAD_LETTERS, FIXTURES
+from actors.domain.ports import DEAD_LETTERS, FIXTURES, MODELS
 from conf.stores import KafkaFeedConfig
 
 _HOUR_MS = 3_600_000
@@ -61,6 +61,7 @@ def retention(config: KafkaFeedConfig, topic: str) -> dict[str, str]:
       lease on after a loss of snapshots; history has the rest. Rolled every hour: only closed segments are removed.
     - Fixtures: compacted, the last record of a match counts and there are few. Kept a day as they came, so that a
       reader that is behind sees each step.
+    - Models: for ever. What is committed is the last of them, and there are a few a day.
     - Dead letters: until an operator has dealt with them; beyond a gigabyte the oldest go.
     Records carry the broker's time: `appended_at` is of the log's clock, whatever the writers' clocks say.
     """
@@ -72,6 +73,8 @@ def retention(config: KafkaFeedConfig, topic: str) -> dict[str, str]:
     match topic:
         case t if t == FIXTURES:
             return common | {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)}
+        case t if t == MODELS:
+            return common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
         case t if t == DEAD_LETTERS:
             return common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": str(_DLQ_BYTES)}
     kept_ms = round(config.retention_h * _HOUR_MS)

@@ -45,10 +45,11 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where a forecast stands: its owner's epoch and the row it is chained to."""
+    """Where a forecast stands: its owner's epoch, the row it is chained to, and the model version of that row."""
 
     epoch: int
     prev_hash: str
+    prev_model: str | None = None  # None: it is the match's first
 
 
 def assemble(draft: Draft, prediction: Prediction, place: Place, inferred: datetime, published: datetime) -> Forecast:
@@ -93,6 +94,7 @@ def assemble(draft: Draft, prediction: Prediction, place: Place, inferred: datet
         ),
         runtime=prediction.runtime,
         conflated=draft.conflated,
+        swapped_from=place.prev_model if place.prev_model != prediction.model_version else None,
         prev_hash=place.prev_hash,
         row_hash="",
     )

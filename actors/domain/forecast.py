@@ -90,6 +90,7 @@ class Forecast(Struct, frozen=True, kw_only=True, tag_field="type", tag="forecas
     stamps: Stamps
     runtime: Runtime
     conflated: int = 0  # ticks' forecasts left out since the last one, because the match was behind
+    swapped_from: str | None = None  # the model version of the match's last one, where this one is of another
     prev_hash: str
     row_hash: str
 

@@ -10,6 +10,7 @@ FEED = "feed.v1"
 FORECASTS = "forecasts.v1"
 FIXTURES = "fixtures.v1"
 DEAD_LETTERS = "feed.dlq"
+MODELS = "models.v1"
 
 
 class NewRecord(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ above the last one, so what is folded again after a restart is not published aga
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.domain.forecast import GENESIS, ChainHead, EpochOpen, Forecast, Published, Pulse
 
@@ -23,6 +24,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
     seq: int = NO_SEQ  # of the last forecast
     row_hash: str = GENESIS  # of the last forecast: what the next one is chained to
     count: int = 0  # forecasts accepted; all of the match's if the reader began at its first record
+    model_version: str | None = None  # of the last forecast
 
 
 NOTHING = Accepted()
@@ -57,7 +59,7 @@ def read_all(records: Iterable[Published], state: Accepted = NOTHING) -> tuple[A
 def _open(state: Accepted, marker: EpochOpen) -> tuple[Accepted, bool]:
     if marker.epoch <= state.epoch:
         return state, False
-    return _with(state, epoch=marker.epoch, owner=marker.owner), True
+    return replace(state, epoch=marker.epoch, owner=marker.owner), True
 
 
 def _forecast(state: Accepted, forecast: Forecast) -> tuple[Accepted, bool]:
@@ -73,14 +75,11 @@ def _forecast(state: Accepted, forecast: Forecast) -> tuple[Accepted, bool]:
             seq=forecast.seq,
             row_hash=forecast.row_hash,
             count=state.count + 1,
+            model_version=forecast.model_version,
         ),
         True,
     )
 
 
 def _reached(state: Accepted, epoch: int) -> Accepted:
-    return state if epoch <= state.epoch else _with(state, epoch=epoch, owner=None)
-
-
-def _with(state: Accepted, *, epoch: int, owner: str | None) -> Accepted:
-    return Accepted(epoch=epoch, owner=owner, seq=state.seq, row_hash=state.row_hash, count=state.count)
+    return state if epoch <= state.epoch else replace(state, epoch=epoch, owner=None)

@@ -86,6 +86,24 @@ def test_a_model_version_that_is_not_held_is_a_conflict_naming_those_that_are(wo
     assert "baseline-1" in answer.json()["detail"]
 
 
+def test_a_prediction_of_a_version_that_is_kept_is_replayed_by_that_version_whatever_is_live(world: World) -> None:
+    world.models = ServedModels(
+        live="later-1", epoch=2, previous="baseline-1", versions={"later-1": {}, "baseline-1": {}}
+    )
+
+    async def live(inputs: list[ForecastInputs]) -> list[Prediction]:
+        return [msgspec.structs.replace(predict_one(each), model_version="later-1") for each in inputs]
+
+    async def named(version: str, inputs: list[ForecastInputs]) -> list[Prediction]:
+        return [msgspec.structs.replace(predict_one(each), model_version=version) for each in inputs]
+
+    with serving(world, predict=live, predict_as=named) as client:
+        answer = client.post(f"{URL}/replay").json()
+        shown = client.get("/v1/models").json()
+    assert (answer["identical"], answer["model_version"]) == (True, "baseline-1")
+    assert (shown["live"], shown["epoch"], shown["previous"]) == ("later-1", 2, "baseline-1")
+
+
 def test_inputs_that_are_gone_or_changed_are_a_conflict(tmp_path: Path) -> None:
     with a_world(tmp_path) as world:
         world.keep(FORECASTS[0], snapshots=False)

@@ -74,7 +74,7 @@ def state_of(*told: Told) -> MatchState:
     return fold(new_match(FIXTURE), records)
 
 
-def forecast_of(*told: Told, basis: str = "prices") -> Forecast:
+def forecast_of(*told: Told, basis: str = "prices", prev_model: str | None = None) -> Forecast:
     state = state_of(*told)
     status, reasons = feed_status(state)
     inputs = forecast_inputs(state)
@@ -89,7 +89,8 @@ def forecast_of(*told: Told, basis: str = "prices") -> Forecast:
         logged=KICK_OFF,
     )
     prediction = replace(predict_one(inputs), basis=basis)
-    return assemble(draft, prediction, Place(epoch=3, prev_hash="a" * 64), KICK_OFF, KICK_OFF)
+    place = Place(epoch=3, prev_hash="a" * 64, prev_model=prev_model)
+    return assemble(draft, prediction, place, KICK_OFF, KICK_OFF)
 
 
 def edge_of(*told: Told, basis: str = "prices") -> tuple[float, float, float] | None:
@@ -310,3 +311,10 @@ def test_every_field_of_a_price_is_either_in_the_hash_or_known_not_to_be() -> No
     known_not_to_be = {"bookmaker", "overround", "in_play", "occurred_at", "match_ms_at"}
     assert set(PriceView.__struct_fields__) == set(COVERED_OF_PRICE) | known_not_to_be
     assert Offsets.__struct_fields__ == ("feed", "odds")
+
+
+def test_the_first_forecast_of_another_model_says_so_and_its_hash_does_not_cover_it() -> None:
+    first, same = forecast_of(BEFORE), forecast_of(BEFORE, prev_model="baseline-1")
+    swapped = forecast_of(BEFORE, prev_model="older-1")
+    assert (first.swapped_from, same.swapped_from, swapped.swapped_from) == (None, None, "older-1")
+    assert swapped.row_hash == first.row_hash
