@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,8 +28,14 @@ class Node:
     def __init__(self, folder: Path, *options: str) -> None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=16", *options]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats"]
-        with (folder / f"node{len(options)}.log").open("w") as log:
+        self._log = folder / f"node{len(options)}.log"
+        with self._log.open("w") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def is_up(self) -> bool:
+        """Say whether it has joined: a second node that asks for the first one earlier than that gives up."""
+        assert self._process.poll() is None, self._log.read_text()[-2000:]
+        return "Ray runtime started" in self._log.read_text()
 
     def family(self) -> list[psutil.Process]:
         """Return all processes of the node."""
@@ -63,7 +68,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> str:
 def head(address: str, tmp_path: Path) -> Iterator[Node]:
     port = address.rpartition(":")[2]
     node = Node(tmp_path, "--head", f"--port={port}", "--include-dashboard=false")
-    eventually(lambda: _listens(int(port)), timeout_s=60)
+    eventually(node.is_up, timeout_s=120, every_s=0.2)
     yield node
     node.kill()
 
@@ -71,7 +76,7 @@ def head(address: str, tmp_path: Path) -> Iterator[Node]:
 @pytest.fixture
 def other(head: Node, address: str, tmp_path: Path) -> Iterator[Node]:
     node = Node(tmp_path, f"--address={address}")
-    eventually(lambda: any("raylet" in _title(process) for process in node.family()), timeout_s=60)
+    eventually(node.is_up, timeout_s=120, every_s=0.2)
     yield node
     node.kill()
 
@@ -121,12 +126,6 @@ def _all_are_fresh_and_later_than(system: System, before: dict[str, tuple[int, i
         for match_id, match in now.items()
         for period, ms in [before[match_id]]
     )
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
-        return True
-    return False
 
 
 def _title(process: psutil.Process) -> str:
