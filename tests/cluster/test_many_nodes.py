@@ -67,16 +67,14 @@ def address(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def head(address: str, tmp_path: Path) -> Iterator[Node]:
     port = address.rpartition(":")[2]
-    node = Node(tmp_path, "--head", f"--port={port}", "--include-dashboard=false")
-    eventually(node.is_up, timeout_s=120, every_s=0.2)
+    node = _joined(tmp_path, "--head", f"--port={port}", "--include-dashboard=false")
     yield node
     node.kill()
 
 
 @pytest.fixture
 def other(head: Node, address: str, tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path, f"--address={address}")
-    eventually(node.is_up, timeout_s=120, every_s=0.2)
+    node = _joined(tmp_path, f"--address={address}")
     yield node
     node.kill()
 
@@ -103,6 +101,18 @@ def test_a_node_is_killed_and_its_matches_go_on_on_the_other(
     finally:
         system.stop()
         log.close()
+
+
+def _joined(folder: Path, *options: str) -> Node:
+    """Start a node; Ray gives up after a minute of its own, which a busy machine can take, so once more then."""
+    node = Node(folder, *options)
+    try:
+        eventually(node.is_up, timeout_s=120, every_s=0.2)
+    except AssertionError:
+        node.kill()
+        node = Node(folder, *options)
+        eventually(node.is_up, timeout_s=120, every_s=0.2)
+    return node
 
 
 def _live(system: System) -> list[dict[str, Any]]:
