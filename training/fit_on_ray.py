@@ -26,7 +26,7 @@ from training.checkpoint import load_progress, save_progress
 from training.model_file import sha256
 from training.ray_columns import ray_columns
 from training.stages import STAGES, Progress, Work, run_stages
-from training.write_models import Origin, write_models
+from training.write_models import Origin, version_of, write_models
 
 _MODEL, _SAID = "model", "progress.log"  # in the run's folder, until the model is whole
 _LOOK_EVERY_S = 0.2
@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def origin(self) -> Origin:
         """Return what the manifest says of it."""
-        return Origin(version=Path(self.out).name, code_commit=self.code_commit, data=self.data)
+        return Origin(version=version_of(Path(self.out)), code_commit=self.code_commit, data=self.data)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Typed options of the commands that fit and evaluate, given as `key=value`; a mistyped one is one sentence."""
 
-import re
 import subprocess
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from actors.domain.errors import SetupError
 
 INPUTS = ("full", "no_odds", "past_odds", "pre_odds", "close_odds")
-_VERSION = re.compile("[a-z0-9][a-z0-9.-]{0,63}")  # as a manifest has it
 _Config = TypeVar("_Config")
 
 
@@ -29,14 +27,12 @@ class FitConfig:
     """Options of `training.fit`."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    out: str = MISSING  # the model's folder, which is made; its name is the model's version
+    out: str = MISSING  # the model's folder, which is made; the model's version is named after it
     until: str = "2017-12-01"  # exclusive; the earlier cut-off of the two live suites
     seed: int = 0  # of the bootstrap; nothing else in the fit is drawn
 
     def __post_init__(self) -> None:
         check_date("until", self.until)
-        if not _VERSION.fullmatch(Path(self.out).name):
-            raise SetupError(f"out must end in a name of small letters, digits, dots and dashes, was {self.out!r}")
 
 
 @dataclass

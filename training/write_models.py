@@ -1,5 +1,6 @@
 """Writes what the stages found as one folder: the in-play network, and in prematch/ the forecast before kick-off."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from actors.domain.distribution import ForecastInputs, GoalAt
 from training.calibration import CONFORMAL, conformal_threshold
-from training.live_data import LiveMatches
+from training.live_data import FloatArray, LiveMatches
 from training.live_score import MINUTES, baseline, forecast, score
 from training.model_file import (
     IN_PLAY,
@@ -32,7 +33,7 @@ from training.prematch.store import InputNames
 from training.stages import PREMATCH_PREFIX, Progress, Work
 
 KIND = "in-play network: odds-anchored score-state chain, corrected by shots, goals and state"
-_HALF_TIMES = slice(1, 6)  # of MINUTES: 15' to 75', which the manifest's scores are means over
+_POOLED = slice(1, 6)  # of MINUTES: 15' to 75', which the manifest's scores are means over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,15 @@ class Origin:
     version: str
     code_commit: str | None
     data: dict[str, str]  # sha256 of each file
+
+
+def version_of(out: Path) -> str:
+    """Return the version that a model's folder stands for: its name, in the characters that a version may have.
+
+    >>> version_of(Path("/models/Our model_A"))
+    'our-model-a'
+    """
+    return re.sub("[^a-z0-9.]+", "-", out.name.lower()).lstrip("-.")[:64] or "model"
 
 
 def write_models(folder: Path, origin: Origin, work: Work, progress: Progress) -> None:
@@ -111,7 +121,7 @@ def _write_in_play(folder: Path, work: Work, progress: Progress, manifest: Manif
     write_model(folder, weights, names, msgspec.structs.replace(manifest, golden=golden, metrics=metrics))
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+def _tensors(arrays: dict[str, FloatArray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
@@ -138,8 +148,8 @@ def _metrics(forecaster: TorchForecaster, matches: LiveMatches) -> dict[str, flo
     chances, metrics = forecast(forecaster, matches).chances, {}
     for who, table in (("model", chances), ("baseline", baseline(matches))):
         scores = score(table, matches)
-        metrics[f"fitted_rps_{who}"] = round(float(scores.rps[_HALF_TIMES].mean()), 6)
-        metrics[f"fitted_log_loss_{who}"] = round(float(scores.log_loss[_HALF_TIMES].mean()), 6)
+        metrics[f"fitted_rps_{who}"] = round(float(scores.rps[_POOLED].mean()), 6)
+        metrics[f"fitted_log_loss_{who}"] = round(float(scores.log_loss[_POOLED].mean()), 6)
     for minute, table in zip(MINUTES, chances, strict=True):
         metrics[CONFORMAL.format(minute=minute)] = round(conformal_threshold(table, matches.outcome, 0.9), 6)
     return metrics
