@@ -1,5 +1,6 @@
 """Ray Train keeps a fit's stages as a plain folder does: ended at any time, the run goes on to the same weights."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ _SIGN = "6/8"  # of the stage in which it is killed: random numbers were drawn b
 
 def start(root: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "training.fit", f"data.root={root}", f"out={out}", f"until={UNTIL}", "seed=0"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "RAY_worker_niceness": "0"}  # at its own low priority, the tests beside it starve it
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def said_until(process: subprocess.Popen[str], sign: str) -> str:
@@ -29,7 +33,7 @@ def said_until(process: subprocess.Popen[str], sign: str) -> str:
 
 
 def test_a_run_that_is_killed_goes_on_behind_its_last_stage_to_the_same_weights(tmp_path: Path) -> None:
-    root = write_data(tmp_path / "data")
+    root = write_data(tmp_path / "data", matches=20)
     killed = start(root, tmp_path / "model")
     said = said_until(killed, _SIGN)
     killed.send_signal(signal.SIGKILL)
