@@ -22,7 +22,8 @@ help:
 	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
 	@echo "            PROFILE=cluster: on Kafka, Cassandra and Redis, which it starts; 'make services DO=down' ends them"
 	@echo "make test   set up and run all checks and tests"
-	@echo "make soak   sixteen matches at 60 times real speed with clients that come and go (five minutes, nothing beside it)"
+	@echo "make soak   sixteen matches at 60 times real speed with clients that come and go (nothing beside it),"
+	@echo "            and a fit that is killed and goes on (ten minutes in all)"
 	@echo "make lint   ruff, mypy, architecture test"
 	@echo "make bench  one JSON line per bench"
 	@echo "make clean  remove the virtual environment and caches; the data folder stays"
@@ -45,7 +46,7 @@ else
 endif
 
 soak: setup
-	$(PY) -m pytest -m soak tests/cluster $(ARGS)
+	$(PY) -m pytest -m soak tests/cluster tests/contract $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check $(CODE)

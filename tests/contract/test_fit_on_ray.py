@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.test_fit import UNTIL, fitted, weights_of, write_data
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,7 @@ def said_until(process: subprocess.Popen[str], sign: str) -> str:
     return said
 
 
+@pytest.mark.soak
 def test_a_run_that_is_killed_goes_on_behind_its_last_stage_to_the_same_weights(tmp_path: Path) -> None:
     root = write_data(tmp_path / "data", matches=20)
     killed = start(root, tmp_path / "model")
