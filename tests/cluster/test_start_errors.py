@@ -1,6 +1,7 @@
 """What cannot start says so in one sentence, quickly, with exit code 2, and leaves nothing behind."""
 
 import os
+import re
 import resource
 import shutil
 import socket
