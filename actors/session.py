@@ -262,11 +262,12 @@ class MatchSession:
             return
         predictions = self._ports.predict([draft.inputs for draft in drafts])
         inferred = datetime.now(UTC)
-        place = Place(epoch=self.epoch, prev_hash=self._published.row_hash, prev_model=self._published.model_version)
+        prev_hash, prev_model = self._published.row_hash, self._published.model_version
         forecasts = list[Forecast]()
         for draft, prediction in zip(drafts, predictions, strict=True):
+            place = Place(epoch=self.epoch, prev_hash=prev_hash, prev_model=prev_model)
             forecast = assemble(draft, prediction, place, inferred, datetime.now(UTC))
-            place = replace(place, prev_hash=forecast.row_hash, prev_model=forecast.model_version)
+            prev_hash, prev_model = forecast.row_hash, forecast.model_version
             forecasts.append(forecast)
         self._published_to = self._append(forecasts)[-1] + 1
         for forecast in forecasts:

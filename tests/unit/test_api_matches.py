@@ -284,6 +284,8 @@ def test_models_say_which_is_live(world: World) -> None:
         answer = client.get("/v1/models").json()
     assert answer == {
         "live": "baseline-1",
+        "epoch": 0,
+        "previous": None,
         "models": [{"version": "baseline-1", "live": True, "manifest": {"metrics": {"rps": 0.19}}}],
     }
 
