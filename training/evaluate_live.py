@@ -35,6 +35,8 @@ def run(config: EvaluateConfig) -> list[str]:
     """
     if config.inputs not in INPUTS:
         raise SetupError(f"inputs of a live suite must be one of {', '.join(INPUTS)}, was {config.inputs!r}")
+    if config.inputs == "past_odds" and not (Path(config.model) / PREMATCH_FOLDER).is_dir():
+        raise SetupError(f"{config.model}: has no {PREMATCH_FOLDER}/, which inputs=past_odds needs")
     torch.set_num_threads(1)
     forecaster = TorchForecaster(Path(config.model))
     forecaster.verify()
@@ -66,9 +68,7 @@ def _as_seen(matches: LiveMatches, config: EvaluateConfig) -> tuple[LiveMatches,
     known = next(name for name in KNOWN if name == config.inputs)
     folder = Path(config.model) / PREMATCH_FOLDER
     if not folder.is_dir():
-        if known == "no_odds":
-            return without_prices(matches), "rates from the ratings, as they were when the model was trained"
-        raise SetupError(f"{config.model}: has no {PREMATCH_FOLDER}/, which inputs={known} needs")
+        return without_prices(matches), "rates from the ratings, as they were when the model was trained"
     seen = with_forecasts(matches, folder, Path(config.data.root), date.fromisoformat(config.until), known)
     found = int(np.isfinite(seen.prices[:, 0]).sum())
     return seen, f"rates from the forecast before kick-off, {known}, for {found} matches; from ratings for the others"
