@@ -53,16 +53,18 @@ def open_snapshots() -> CassandraSnapshots:
     return real_cassandra.open_snapshots(NAMESPACE)  # type: ignore[return-value]
 
 
-def an_owner() -> MatchActor:
+def an_owner(snapshot_every_s: float = 1.0) -> MatchActor:
     ports = MatchPorts(log=open_log(), snapshots=PatientSnapshots(open_snapshots), predict=predict)
-    settings = MatchSettings(read_wait_s=0.1, read_batch=20, snapshot_every_s=1.0, conflate_behind_records=10_000)
+    settings = MatchSettings(
+        read_wait_s=0.1, read_batch=20, snapshot_every_s=snapshot_every_s, conflate_behind_records=10_000
+    )
     return MatchActor(FIXTURE, lambda: ports, settings)
 
 
 def own_until_killed() -> None:
     """Own the match with a pulse so slow that what it does when it goes on is to publish, not to look who owns it."""
     match._PULSE_EVERY_S = 120.0
-    an_owner()
+    an_owner(snapshot_every_s=15.0)  # before a save it looks too, so it is not to be stopped in one
     threading.Event().wait()
 
 
