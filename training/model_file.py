@@ -196,14 +196,7 @@ def expected_shapes(vocabulary: Vocabulary, model_format: int) -> dict[str, tupl
 
 def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], path: Path) -> None:
     """Raise ModelRejected unless names, types, shapes and values are those of a model."""
-    if tensors.keys() != shapes.keys():
-        raise ModelRejected(str(path), f"expected the tensors {sorted(shapes)}, received {sorted(tensors)}")
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float64 or tuple(tensor.shape) != shapes[name]:
-            received = f"{tensor.dtype} {tuple(tensor.shape)}"
-            raise ModelRejected(str(path), f"{name}: expected float64 {shapes[name]}, received {received}")
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelRejected(str(path), f"{name}: holds NaN or infinity")
+    check_forms(tensors, shapes, path)
     for name in _POSITIVE & tensors.keys():
         if not bool((tensors[name] > 0).all()):
             raise ModelRejected(str(path), f"{name}: must be positive throughout")
@@ -213,6 +206,18 @@ def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]
     stoppage = tensors["stoppage"]
     if not (float(stoppage[0]) < 1 and float(stoppage[1]) < 1 and float(stoppage[3]) < 1):
         raise ModelRejected(str(path), "stoppage: shares must be below 1")
+
+
+def check_forms(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Raise ModelRejected unless the tensors are those of these names, float64, of these shapes, and finite."""
+    if tensors.keys() != shapes.keys():
+        raise ModelRejected(str(path), f"expected the tensors {sorted(shapes)}, received {sorted(tensors)}")
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float64 or tuple(tensor.shape) != shapes[name]:
+            received = f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise ModelRejected(str(path), f"{name}: expected float64 {shapes[name]}, received {received}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelRejected(str(path), f"{name}: holds NaN or infinity")
 
 
 def _read(folder: Path, name: str) -> bytes:

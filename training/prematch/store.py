@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from msgspec import Struct
 from torch import Tensor
 
 from actors.domain.errors import ModelRejected
-from training.model_file import PREMATCH, WEIGHTS, Manifest, read_files
+from training.model_file import PREMATCH, WEIGHTS, Manifest, check_forms, read_files
 from training.prematch.linear import Scale
 from training.prematch.model import MEMBERS, Linear, PrematchModel
 from training.prematch.table import FloatArray
@@ -50,7 +49,7 @@ def read_prematch(folder: Path) -> tuple[Manifest, PrematchModel, InputNames]:
             f"{name}.weights": (1 + MEMBERS, k + 1, 2),
             f"{name}.over": (k + 1, 1),
         }
-    _check(tensors, expected, folder / WEIGHTS)
+    check_forms(tensors, expected, folder / WEIGHTS)
     linear = {name: _linear(tensors, name) for name in names.inputs}
     return manifest, PrematchModel(linear=linear, recalibration=tensors["recalibration"].numpy()), names
 
@@ -63,14 +62,3 @@ def _linear(tensors: dict[str, Tensor], name: str) -> Linear:
         weights=tensors[f"{name}.weights"].numpy(),
         over=tensors[f"{name}.over"].numpy(),
     )
-
-
-def _check(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], path: Path) -> None:
-    if tensors.keys() != expected.keys():
-        raise ModelRejected(str(path), f"expected the tensors {sorted(expected)}, received {sorted(tensors)}")
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float64 or tuple(tensor.shape) != expected[name]:
-            received = f"{tensor.dtype} {tuple(tensor.shape)}"
-            raise ModelRejected(str(path), f"{name}: expected float64 {expected[name]}, received {received}")
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelRejected(str(path), f"{name}: holds NaN or infinity")
