@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from actors.adapters.feeds import MatchFeed
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import Clock, Correction, FeedRecord, Odds, Retraction, Snapshot, Tick
+from actors.domain.events import Clock, Correction, Odds, Retraction, Snapshot, Tick
 from actors.domain.features.columns import Columns
 from actors.domain.features.table import Table, plain_table
-from actors.domain.match import Book, MatchState, book_key, new_match
+from actors.domain.match import Book, MatchState, book_key, book_of, new_match
 
 _MINUTE_MS = 60_000
 CLOCKS: Mapping[Clock, int] = MappingProxyType(  # at which forecasts are judged: the minute that each is called
@@ -43,10 +43,10 @@ def state_of_feed(feed: MatchFeed) -> MatchState:
             case Correction() | Retraction() | Snapshot():
                 raise ValueError(f"{record.match_id}: {record.kind} {record.event_id}: fold this feed instead")
             case Odds() as odds if record.provider in believed.odds:
-                book = _book(record, odds, offset)
+                book = book_of(record, odds, offset)
                 key = book_key(odds)
                 latest[key] = book
-                if not book.in_play and not book.suspended and all(book.prices):
+                if book.can_anchor:
                     closing[key] = book
                     openings.setdefault(key, book)
             case Odds() | Tick():
@@ -70,19 +70,3 @@ def state_of_feed(feed: MatchFeed) -> MatchState:
 def plain_table_of(feed: MatchFeed) -> Table:
     """Return a recorded match's events in order of play, with nothing in it that was fitted."""
     return plain_table(Columns(state_of_feed(feed).events))
-
-
-def _book(record: FeedRecord, odds: Odds, offset: int) -> Book:
-    return Book(
-        provider=record.provider,
-        bookmaker=odds.bookmaker,
-        selections=odds.selections,
-        prices=odds.prices,
-        line=odds.line,
-        suspended=odds.suspended,
-        in_play=record.clock.period > 0,
-        seq=record.provider_seq,
-        clock=record.clock,
-        offset=offset,
-        occurred_at=record.occurred_at,
-    )

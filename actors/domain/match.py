@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.errors import SnapshotUnreadable
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, Odds, Score
+from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, FeedRecord, Odds, Score
 from actors.domain.fixtures import Believed, Fixture, Team
 from actors.domain.summary import SCORING, Summary
 
@@ -59,10 +59,32 @@ class Book(Struct, frozen=True, kw_only=True):
     offset: int
     occurred_at: datetime
 
+    @property
+    def can_anchor(self) -> bool:
+        """Whether it is a whole price from before kick-off at which one could have bet."""
+        return not self.in_play and not self.suspended and all(self.prices)
+
 
 def book_key(odds: Odds) -> str:
     """Return the name under which a market's book is kept."""
     return odds.market if odds.line is None else f"{odds.market} {odds.line:g}"
+
+
+def book_of(record: FeedRecord, odds: Odds, offset: int) -> Book:
+    """Return the book that a record of prices at this feed offset tells of."""
+    return Book(
+        provider=record.provider,
+        bookmaker=odds.bookmaker,
+        selections=odds.selections,
+        prices=odds.prices,
+        line=odds.line,
+        suspended=odds.suspended,
+        in_play=record.clock.period > 0,
+        seq=record.provider_seq,
+        clock=record.clock,
+        offset=offset,
+        occurred_at=record.occurred_at,
+    )
 
 
 class Stated(Struct, frozen=True, kw_only=True):

@@ -27,11 +27,6 @@ def with_opening(books: dict[str, Book], key: str, book: Book, order: tuple[str,
     return {**books, key: book} if is_earlier else books
 
 
-def can_anchor(book: Book) -> bool:
-    """Say whether a book is a whole price from before kick-off at which one could have bet."""
-    return not book.in_play and not book.suspended and all(book.prices)
-
-
 def unnumbered(books: dict[str, Book], provider: str) -> dict[str, Book]:
     """Return the books so that whatever the provider sends next is newer: it has begun to count anew."""
     return {key: replace(book, seq=-1) if book.provider == provider else book for key, book in books.items()}

@@ -24,10 +24,10 @@ from actors.domain.events import (
     decode_record,
     encode_record,
 )
-from actors.domain.match import Book, MatchState, Sequence, Stated, book_key
+from actors.domain.match import MatchState, Sequence, Stated, book_key, book_of
 from actors.domain.summary import SCORING, course, summarise
 from actors.machines import sequence as sequences
-from actors.machines.books import can_anchor, unnumbered, with_book, with_opening
+from actors.machines.books import unnumbered, with_book, with_opening
 from actors.machines.checks import (
     check,
     check_same,
@@ -167,21 +167,9 @@ def _odds(state: MatchState, offset: int, record: FeedRecord, odds: Odds) -> Mat
     state = _with_sequence(state, provider, now)
     if provider not in believed.odds:
         return state
-    book = Book(
-        provider=provider,
-        bookmaker=odds.bookmaker,
-        selections=odds.selections,
-        prices=odds.prices,
-        line=odds.line,
-        suspended=odds.suspended,
-        in_play=record.clock.period > 0,
-        seq=seq,
-        clock=record.clock,
-        offset=offset,
-        occurred_at=record.occurred_at,
-    )
+    book = book_of(record, odds, offset)
     key, books = book_key(odds), with_book(state.books, book_key(odds), book, believed.odds)
-    if not can_anchor(book):
+    if not book.can_anchor:
         return replace(state, books=books)
     return replace(
         state,
