@@ -49,7 +49,11 @@ class ModelBook:
         self.state = ModelLog()
 
     def refresh(self, wait_s: float = 0.0) -> list[ModelRecord]:
-        """Read what was added, waiting for the first of it; return it in order. Raises StoreUnavailable."""
+        """Read what was added, waiting for the first of it; return what of it counts, in order.
+
+        Raises:
+            StoreUnavailable: The log did not answer.
+        """
         added = list[ModelRecord]()
         while records := self._log.read(MODELS, {0: self._next}, _READ, wait_s):
             for record in records:
@@ -58,9 +62,11 @@ class ModelBook:
                 except DecodeError as error:
                     logger.warning("Model record not read", extra={"offset": record.offset, "problem": str(error)})
             self._next, wait_s = records[-1].offset + 1, 0.0
-        for each in added:
-            self.state = read_model_record(self.state, each)
-        return added
+        return [each for each in added if self._counts(each)]
+
+    def _counts(self, record: ModelRecord) -> bool:
+        before, self.state = self.state, read_model_record(self.state, record)
+        return self.state != before
 
     def say(self, record: ModelRecord) -> None:
         """Append a record; durable on return. Raises StoreUnavailable."""

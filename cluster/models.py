@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from actors.domain.errors import ModelRejected, SetupError
-from actors.domain.models import Committed, ModelLog, ModelRecord, Refused, SwapAsked, read_model_record
+from actors.domain.models import Committed, ModelLog, Refused, SwapAsked
 from actors.domain.ports import EventLog
 from actors.models import ModelBook
 from cluster.command import add_data, answered, existing_history, existing_log, split, stores_of
@@ -63,12 +63,10 @@ def ask(log: EventLog, version: str | None, wait_s: float) -> Committed | Refuse
     """
     book, request, deadline = ModelBook(log), uuid4().hex, time.monotonic() + wait_s
     book.refresh()
-    state = book.state
     book.say(SwapAsked(request=request, version=version, at=datetime.now(UTC)))
     while (left_s := deadline - time.monotonic()) > 0:
         for record in book.refresh(left_s):
-            before, state = state, read_model_record(state, record)
-            if isinstance(record, Committed | Refused) and record.request == request and before != state:
+            if isinstance(record, Committed | Refused) and record.request == request:
                 return record
     raise SetupError(f"nobody decided within {wait_s:g} s; is Touchline running on this log?")
 
@@ -110,23 +108,13 @@ def _list(stores: Stores) -> int:
     log, history = existing_log(stores), existing_history(stores)
     try:
         book = ModelBook(log)
-        commits = {each.version: each for each in _commits(book.refresh())}
+        commits = {each.version: each for each in book.refresh() if isinstance(each, Committed)}
         for version in history.model_versions():
             print(f"{version}: {_place(version, book.state, commits.get(version))}")
     finally:
         history.close()
         log.close()
     return 0
-
-
-def _commits(records: Sequence[ModelRecord]) -> list[Committed]:
-    """Return the commits that count."""
-    state, counted = ModelLog(), list[Committed]()
-    for record in records:
-        before, state = state, read_model_record(state, record)
-        if isinstance(record, Committed) and state != before:
-            counted.append(record)
-    return counted
 
 
 def _place(version: str, state: ModelLog, last: Committed | None) -> str:
