@@ -120,10 +120,11 @@ class Wiring:
     def app_deps(self, app: str, replica: str) -> AppDeps:
         """Make what one replica of a deployment of the app works with."""
         history = self.stores.history(at_once=False)  # live reads do without
-        models = LiveModels(self.stores.log(), history)
+        log = self.stores.log()
+        models = LiveModels(log, history)
         models.start()
         return AppDeps(
-            log=self.stores.log(),
+            log=log,
             view=self.stores.view(),
             history=history,
             what_ifs=history,
