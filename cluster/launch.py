@@ -1,7 +1,6 @@
 """Starts Touchline: `python -m cluster.launch` (options as in conf/, such as `replay.speed=1`). `make run` calls it."""
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from rich.console import Console
 from actors.domain.errors import ForecastingError, SetupError
 from cluster.checks import need_matches, need_model
 from cluster.processes import end_children, need_listener, need_port, only_one, reap, remember_children
+from conf.ray import OF_EVERY_RAY, tell_ray
 from conf.run import run
 from conf.schema import Config
 
@@ -28,6 +28,7 @@ _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
 _STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
 SETTINGS_OF_RAY = {
+    **OF_EVERY_RAY,
     "RAY_worker_niceness": "0",  # else workers run at nice 15 and any other program on the machine delays forecasts
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "3600",
     "RAY_SERVE_LOG_TO_STDERR": "0",
@@ -38,10 +39,6 @@ SETTINGS_OF_RAY = {
     "RAY_timeout_ms_task_wait_for_death_info": "50",  # else a standby hears of a death a second later
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_AUTH_MODE": "token",  # dashboard and jobs ask for the token in ~/.ray/auth_token, made at the first start
 }
 
 
@@ -218,8 +215,7 @@ class System:
         )
 
     def _open_stores(self) -> None:
-        for name, value in SETTINGS_OF_RAY.items():
-            os.environ.setdefault(name, value)  # they are read when Ray is imported
+        tell_ray(SETTINGS_OF_RAY)
         from cluster.wiring import Wiring
 
         self._wiring = Wiring(self._config)

@@ -5,22 +5,16 @@ prematch/ the forecast before kick-off. Ended and started again with the same ar
 finished stage.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from actors.domain.errors import SetupError
+from conf.ray import OF_EVERY_RAY, tell_ray
 from training.live_data import data_hashes
 from training.options import FitConfig, code_commit, parse
 
-SETTINGS_OF_RAY = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-}
+SETTINGS_OF_RAY = {**OF_EVERY_RAY, "RAY_TRAIN_METRICS_ENABLED": "0"}
 
 
 def main(arguments: list[str]) -> int:
@@ -48,8 +42,7 @@ def fit(config: FitConfig, report: Callable[[str], None]) -> Path:
     report("hashes of the data")
     root = Path(config.data.root).resolve()
     hashes = data_hashes(root)
-    for name, value in SETTINGS_OF_RAY.items():
-        os.environ.setdefault(name, value)  # they are read when Ray is imported
+    tell_ray(SETTINGS_OF_RAY)
     from training.fit_on_ray import Plan, fit_on_ray, own_ray
 
     plan = Plan(
