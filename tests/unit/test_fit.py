@@ -244,20 +244,21 @@ def test_scoring_refuses_matches_that_the_model_was_trained_on(
     assert "trained until 2018-02-01" in capsys.readouterr().err
 
 
-def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
-    def result(day: int, home: str, away: str, goals: tuple[int, int]) -> Result:
-        return Result(
-            league="E0",
-            country="England",
-            tier=1,
-            season=2017,
-            day=day,
-            home=home,
-            away=away,
-            home_goals=goals[0],
-            away_goals=goals[1],
-        )
+def result(day: int, home: str, away: str, goals: tuple[int, int]) -> Result:
+    return Result(
+        league="E0",
+        country="England",
+        tier=1,
+        season=2017,
+        day=day,
+        home=home,
+        away=away,
+        home_goals=goals[0],
+        away_goals=goals[1],
+    )
 
+
+def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
     rating_filter = RatingFilter()
     played = [result(day, "Strong", "Weak", (4, 0)) for day in range(0, 70, 7)]
     played += [result(day, "Weak", "Strong", (0, 3)) for day in range(71, 141, 7)]
@@ -270,21 +271,8 @@ def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
 
 
 def test_what_a_day_is_told_is_what_was_known_before_it() -> None:
-    def on(day: int, home: str, away: str, goals: int) -> Result:
-        return Result(
-            league="E0",
-            country="England",
-            tier=1,
-            season=2017,
-            day=day,
-            home=home,
-            away=away,
-            home_goals=goals,
-            away_goals=0,
-        )
-
-    quiet = [on(0, "A", "B", 0), on(0, "C", "D", 1)]
-    loud = [on(0, "A", "B", 9), on(0, "C", "D", 1)]
+    quiet = [result(0, "A", "B", (0, 0)), result(0, "C", "D", (1, 0))]
+    loud = [result(0, "A", "B", (9, 0)), result(0, "C", "D", (1, 0))]
     first, second = (list(RatingFilter().run(day)) for day in (quiet, loud))
     assert [rates for _, *rates in first] == [rates for _, *rates in second]
 
