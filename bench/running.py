@@ -115,11 +115,16 @@ class System:
 
 
 def local_servers(folder: Path) -> ServicesConfig:
-    """Return a set of servers on free ports of this machine, with its data in `folder`."""
+    """Return a set of servers on free ports of this machine, with its data in `folder`.
+
+    Java's second compiler is off: it takes half of the CPU of a start and of the minutes behind it, which is as long
+    as these servers run.
+    """
     kafka, controller, cassandra, storage, redis = free_ports(5)
     return ServicesConfig(
         folder=str(folder),
         jars=str(REPO / ".jars"),
+        java_options=["-XX:TieredStopAtLevel=1"],
         kafka=KafkaServiceConfig(port=kafka, controller_port=controller),
         cassandra=CassandraServiceConfig(port=cassandra, storage_port=storage),
         redis=RedisServiceConfig(port=redis),

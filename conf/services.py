@@ -52,6 +52,7 @@ class ServicesConfig:
     folder: str = "${data.folder}/services"  # data, logs and pids
     jars: str = ".jars"  # what Maven fetched
     host: str = "127.0.0.1"
+    java_options: list[str] = field(default_factory=list)  # of Kafka and Cassandra, beside their own
     start_timeout_s: float = 120.0  # Cassandra needs 10 s, and a busy machine many times that
     stop_timeout_s: float = 20.0
     kafka: KafkaServiceConfig = field(default_factory=KafkaServiceConfig)

@@ -34,7 +34,7 @@ class Cassandra(Server):
 
     def __init__(self, config: ServicesConfig) -> None:
         super().__init__(Path(config.folder).resolve(), config.host, config.cassandra.port)
-        self._config, self._jars = config.cassandra, Path(config.jars)
+        self._config, self._jars, self._options = config.cassandra, Path(config.jars), config.java_options
 
     def command(self) -> Sequence[str]:
         yaml, logging = self.folder / "cassandra.yaml", _HERE / "logback.xml"
@@ -57,6 +57,7 @@ class Cassandra(Server):
             f"-Xms{self._config.heap_mb // 2}m",
             "-XX:+UseG1GC",
             "-XX:+ExitOnOutOfMemoryError",
+            *self._options,
             f"-javaagent:{agent}",
             *_MODULES,
             *(f"-D{name}={value}" for name, value in properties.items()),

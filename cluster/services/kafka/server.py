@@ -41,7 +41,7 @@ class Kafka(Server):
 
     def __init__(self, config: ServicesConfig) -> None:
         super().__init__(Path(config.folder).resolve(), config.host, config.kafka.port)
-        self._config, self._jars = config.kafka, Path(config.jars)
+        self._config, self._jars, self._options = config.kafka, Path(config.jars), config.java_options
         self._properties, self._data = self.folder / "server.properties", self.folder / "data"
 
     def command(self) -> Sequence[str]:
@@ -49,8 +49,8 @@ class Kafka(Server):
         self._properties.write_text(_PROPERTIES.format(host=self.host, data=self._data, **ports))
         if not (self._data / "meta.properties").exists():
             self._format()
-        heap = f"-Xmx{self._config.heap_mb}m"
-        return [*self._java(heap, f"-Xms{self._config.heap_mb // 2}m"), "kafka.Kafka", str(self._properties)]
+        heap = (f"-Xmx{self._config.heap_mb}m", f"-Xms{self._config.heap_mb // 2}m")
+        return [*self._java(*heap, *self._options), "kafka.Kafka", str(self._properties)]
 
     def _format(self) -> None:
         """Make the data folder one of KRaft's, once."""
