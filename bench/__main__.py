@@ -10,6 +10,7 @@ BENCHES = {
     "pieces": "bench.pieces",
     "recover": "bench.recover",
     "stores": "bench.stores",
+    "swaps": "bench.swaps",
 }
 
 

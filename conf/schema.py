@@ -100,7 +100,7 @@ class ReplayConfig:
 
 @dataclass
 class ModelConfig:
-    """One option of the `model` group: the committed version is the one in this folder."""
+    """One option of the `model` group: the version that the first start commits, and a later one where it changed."""
 
     folder: str = MISSING  # weights.safetensors and manifest.json
 
