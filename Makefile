@@ -41,8 +41,8 @@ test: setup browser servers lint
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	@rest=$$(mktemp); $(PY) -m pytest -p no:cacheprovider tests/unit tests/contract tests/simulation >$$rest 2>&1 & beside=$$!; \
-	  $(PY) -m pytest tests/cluster; status=$$?; wait $$beside || status=$$?; cat $$rest; rm $$rest; exit $$status
+	@rest=$$(mktemp); $(PY) -m pytest -p no:cacheprovider --durations=10 tests/unit tests/contract tests/simulation >$$rest 2>&1 & beside=$$!; \
+	  $(PY) -m pytest --durations=10 tests/cluster; status=$$?; wait $$beside || status=$$?; cat $$rest; rm $$rest; exit $$status
 endif
 
 soak: setup

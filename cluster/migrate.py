@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
-from cassandra import ConsistencyLevel, DriverException, RequestExecutionException, RequestValidationException
+from cassandra import (
+    ConsistencyLevel,
+    DriverException,
+    ReadTimeout,
+    RequestExecutionException,
+    RequestValidationException,
+)
 from cassandra.cluster import NoHostAvailable
 from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
@@ -32,6 +38,7 @@ SCHEMA_FOLDER = Path(__file__).resolve().parent / "schema"
 _DDL_TIMEOUT_S = 30.0  # all nodes have to agree on each change
 _LOCK_S = 120  # a lock whose holder died is gone then; a migration takes some 5 s
 _LOOK_EVERY_S = 0.25
+_TRIES = 5
 _ANY = (DriverException, RequestExecutionException, RequestValidationException, ErrorMessage, NoHostAvailable)
 
 
@@ -107,9 +114,19 @@ def _missing(config: CassandraStoreConfig, session: Any, files: list[SchemaFile]
         "SELECT number, file, sha256 FROM schema_version WHERE component = 'touchline' AND number > 0",
         consistency_level=ConsistencyLevel.SERIAL,  # sees what a transaction has decided
     )
-    applied = {number: (name, sha256) for number, name, sha256 in session.execute(asking)}
+    applied = {number: (name, sha256) for number, name, sha256 in _answer(session, asking)}
     _need_ours(config, files, applied)
     return [file for file in files if file.number not in applied]
+
+
+def _answer(session: Any, asking: SimpleStatement) -> Any:
+    """Ask again where a transaction of another migration holds up the answer for longer than Cassandra waits."""
+    for _ in range(_TRIES - 1):
+        try:
+            return session.execute(asking)
+        except ReadTimeout:
+            time.sleep(_LOOK_EVERY_S)
+    return session.execute(asking)
 
 
 def _need_ours(config: CassandraStoreConfig, files: list[SchemaFile], applied: Mapping[int, tuple[str, str]]) -> None:

@@ -40,14 +40,19 @@ def has_topics(config: KafkaFeedConfig, partitions: Mapping[str, int]) -> bool:
     """Say whether the topics are there, without making any: a client of a missing one would only wait.
 
     Raises:
-        SetupError: Kafka does not answer or refuses us, or a topic has another number of partitions.
+        SetupError: Kafka does not answer or refuses us, some of them are missing, or a topic has another number of
+            partitions.
     """
     counts = {config.topic_prefix + topic: count for topic, count in partitions.items()}
     with reached(config):
         admin = KafkaAdminClient(**client_options(config))
         try:
-            if not set(counts) <= set(admin.list_topics()):
+            missing = counts.keys() - set(admin.list_topics())
+            if missing == counts.keys():
                 return False
+            if missing:  # half a log is none to check anything against
+                servers, names = ", ".join(config.servers), ", ".join(sorted(missing))
+                raise SetupError(f"Kafka at {servers} has no topic {names}; the next start of Touchline makes it")
             _check_counts(admin, config, counts)
         finally:
             admin.close()

@@ -22,6 +22,13 @@ def open_log(namespace: str, partitions: Mapping[str, int]) -> KafkaLog:
     return KafkaLog(configured(namespace), partitions)
 
 
+def remove(namespace: str, topic: str) -> None:
+    """Remove a topic with all that is in it."""
+    admin = KafkaAdminClient(**client_options(configured(namespace)))
+    admin.delete_topics([f"{namespace}.{topic}"])
+    admin.close()
+
+
 def expire(namespace: str, topic: str, partition: int, before_offset: int) -> None:
     """Remove the records below an offset, as retention does."""
     admin = KafkaAdminClient(**client_options(configured(namespace)))

@@ -12,7 +12,7 @@ from cassandra.query import SimpleStatement
 from actors.adapters.cassandra_connect import connect
 from actors.adapters.cassandra_history import CassandraHistory
 from actors.adapters.kafka_log import KafkaLog
-from actors.domain.ports import FEED, FORECASTS, EventRow, HistoryBatch, NewRecord
+from actors.domain.ports import FEED, FORECASTS, MODELS, EventRow, HistoryBatch, NewRecord
 from actors.history_writer import EventCopier, ForecastCopier
 from cluster import audit
 from cluster.backup.__main__ import main as run_backup
@@ -167,6 +167,14 @@ class TestAudit:
         assert code == 1
         assert lines[0].startswith(f"{MATCH}: {rows[3].prediction_id}: a row before it was removed")
         assert lines[1].startswith(f"{OTHER}: {last.prediction_id}: removed: the log says")
+
+    def test_a_log_that_lacks_a_topic_is_no_log_to_check_against(
+        self, tool: Tool, cluster: list[str], namespace: str
+    ) -> None:
+        real_kafka.remove(namespace, MODELS)
+        code, lines, err = tool("audit", "verify", *cluster)
+        assert (code, lines) == (2, [])
+        assert f"has no topic {namespace}.models.v1; the next start of Touchline makes it" in err
 
     def test_a_model_that_is_not_held_is_one_sentence(self, tool: Tool, cluster: list[str], tmp_path: Path) -> None:
         code, _, err = tool("audit", "replay", "--models", tmp_path, *cluster)

@@ -13,7 +13,7 @@ from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.events import Clock, FeedRecord, FullTime, Goal, KickOff, PeriodEnd, PeriodStart, Tick, encode_record
 from actors.domain.fixtures import Believed, Fixture, Lease, Team, encode_fixture
 from actors.domain.forecast import Forecast, Published, decode_published, encode_published
-from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, EventLog, NewRecord, PredictionRow
+from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, MODELS, EventLog, NewRecord, PredictionRow
 from actors.history_writer import ForecastCopier
 from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.unit import fakes
@@ -21,7 +21,7 @@ from tests.unit.fakes import MemorySnapshots
 
 NOW = datetime(2026, 8, 1, 15, tzinfo=UTC)
 PARTITIONS = 4
-TOPICS = {FEED: PARTITIONS, FORECASTS: PARTITIONS, FIXTURES: 1, DEAD_LETTERS: 1}
+TOPICS = {FEED: PARTITIONS, FORECASTS: PARTITIONS, FIXTURES: 1, MODELS: 1, DEAD_LETTERS: 1}
 MATCH = "fake:1"
 SETTINGS = MatchSettings(read_batch=4, read_wait_s=0.0, conflate_behind_records=1_000)
 
