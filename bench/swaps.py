@@ -35,7 +35,7 @@ RATE_PER_S = 500.0
 IN_FLIGHT = 256
 ASK_WITHIN_S = 90.0
 WEIGHTS = "weights.safetensors"
-GOOD = ("baseline-2017-12-01", "inplay-2017-12-01")
+GOOD = ("baseline-2017-12-01", "touchline-2017-12-01")
 BATCH = [{"score": [home, away]} for home in range(3) for away in range(3)]
 
 

@@ -23,7 +23,7 @@ from training.ratings import RatingFilter, Result
 from training.stages import STAGES, Progress, Work, run_stages
 from training.write_models import Origin, write_models
 
-SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "inplay-2017-12-01"
+SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "touchline-2017-12-01"
 TEAMS = [f"Team {letter}" for letter in "ABCDEFGH"]
 FIRST = datetime(2017, 9, 1, 15)
 UNTIL = "2017-12-01"

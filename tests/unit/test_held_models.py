@@ -13,7 +13,7 @@ from cluster.audit import MODELS, load_models
 from cluster.held_models import HeldModels, pack
 from tests.unit.audited import FakeModel, open_history
 
-MODEL = MODELS / "inplay-2017-12-01"
+MODEL = MODELS / "touchline-2017-12-01"
 VERSION = MODEL.name
 INPUTS = [ForecastInputs(league="E0", home_team=None, away_team=None, period=1, clock_ms=9, home_goals=1, away_goals=0)]
 

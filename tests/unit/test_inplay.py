@@ -12,7 +12,7 @@ from training.model_file import IN_PLAY
 from training.network import TorchForecaster, load_model
 
 MODELS = Path(__file__).resolve().parents[2] / "training" / "models"
-SHIPPED, FIRST = MODELS / "inplay-2017-12-01", MODELS / "baseline-2017-12-01"
+SHIPPED, FIRST = MODELS / "touchline-2017-12-01", MODELS / "baseline-2017-12-01"
 HALF_TIME = ForecastInputs(
     league="E0",
     period=2,

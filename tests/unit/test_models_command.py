@@ -21,7 +21,7 @@ from conf.run import load, setting
 from tests.conftest import eventually
 from tests.unit.fakes import MemoryLog
 
-BASELINE, IN_PLAY = "baseline-2017-12-01", "inplay-2017-12-01"
+BASELINE, IN_PLAY = "baseline-2017-12-01", "touchline-2017-12-01"
 SETTINGS = SwapSettings(silent_after_s=0.3, prepare_within_s=5.0)
 
 

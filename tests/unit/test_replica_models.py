@@ -167,7 +167,7 @@ def test_replays_load_what_history_keeps_and_only_a_few_stay_loaded() -> None:
     assert models.serving.model_version == "a"
 
 
-BASELINE, IN_PLAY = "baseline-2017-12-01", "inplay-2017-12-01"
+BASELINE, IN_PLAY = "baseline-2017-12-01", "touchline-2017-12-01"
 
 
 def kept(version: str, change: Callable[[dict[str, bytes]], None] = lambda files: None) -> ModelRow:
