@@ -8,7 +8,7 @@ counts once, with its nearest state; the nearer, the heavier. How often each res
 
 import math
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from msgspec import Struct
@@ -27,7 +27,9 @@ _TIME = 0.3  # of distance for e times the time left; up to this it costs nothin
 _PRIOR = (0.45, 0.25, 0.30)  # home, draw, away of all matches; counts as one past state
 _Z = 1.6448536269514722  # the normal's quantile at (1 + LEVEL) / 2
 
-Reason = Literal["regular time is over", "too few past matches are known from before this one"]
+OVER: Final = "regular time is over"
+TOO_FEW: Final = "too few past matches with this lead are known from before this one"
+Reason = Literal["regular time is over", "too few past matches with this lead are known from before this one"]
 Found = tuple[IntArray, IntArray, FloatArray]  # rows of past matches, places of their states, distances
 
 
@@ -122,11 +124,11 @@ def weights(found: Found) -> FloatArray:
 def comparables(past: PastStates, inputs: ForecastInputs, present: Present, before: date) -> Comparables | Reason:
     """Return what happened next in the past matches nearest to the inputs' state, or why there is nothing to say."""
     if inputs.is_over:
-        return "regular time is over"
+        return OVER
     found = nearest(past, present, before)
     rows, places, apart = found
     if len(rows) < FEWEST:
-        return "too few past matches are known from before this one"
+        return TOO_FEW
     weight = weights(found)
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     result = result_of(past, found, present.lead)
