@@ -7,6 +7,7 @@ import numpy as np
 
 from actors.domain.comparables import Present, nearest, result_of
 from actors.domain.distribution import FloatArray
+from actors.domain.errors import SetupError
 from actors.domain.markets import TwoWay
 from actors.domain.past import PastStates
 from training.live_data import LiveMatches
@@ -20,12 +21,11 @@ _POOLED = slice(1, 6)  # 15' to 75'
 def comparables_table(
     root: Path, until: date, forecasts: LiveForecasts, matches: LiveMatches, seed: int, resamples: int
 ) -> list[str]:
-    """Return the log loss of comparables from before `until` beside the model's and the baseline's, line by line.
-
-    Raises:
-        SetupError: The past matches cannot be read.
-    """
-    past = load_past(root, until)
+    """Return the log loss of comparables from before `until` beside the model's and the baseline's, line by line."""
+    try:
+        past = load_past(root, until)
+    except SetupError as error:  # the model is scored without them
+        return [f"comparables: {error}"]
     if not past.matches:
         return [f"comparables: no past matches before {until}"]
     ours = score(comparable_chances(past, forecasts.to_come, matches), matches).log_loss
