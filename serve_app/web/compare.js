@@ -9,9 +9,9 @@ function frequencies({ result, intervals, next_goal: next }, m) {
   const row = (name, side) => {
     const [low, high] = intervals[side];
     return h("tr", {}, h("th", { scope: "row" }, name), h("td", { title: exact(result[side]) }, percent(result[side])),
-      h("td", {}, `${percent(low)} to ${percent(high)}`), h("td", {}, side === "draw" ? "" : percent(next[side])));
+      h("td", {}, `${percent(low)} to ${percent(high)}`), h("td", {}, side === "draw" ? `none ${percent(next.none)}` : percent(next[side])));
   };
-  return h("table", {}, head("result", "how often", `at ${intervals.level * 100}%`, "next goal"),
+  return h("table", { class: "moved" }, head("result", "how often", `at ${intervals.level * 100}%`, "next goal"),
     h("tbody", {}, row(m.home, "home"), row("Draw", "draw"), row(m.away, "away")));
 }
 
