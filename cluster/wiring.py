@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, ModelRejected, NoModel, Overloaded
+from actors.domain.past import PastStates
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
 from actors.session import MatchPorts, MatchSettings
@@ -138,8 +139,15 @@ class Wiring:
             web=_WEB,
             limits=Limits(streams=self.config.serve.max_streams),
             counters=RayCounters(app),
+            past_states=self.past_states,
             match_inputs=LoggedInputs(self.stores.log, self.stores.snapshots).at,
         )
+
+    def past_states(self, until: date) -> PastStates:
+        """Load what the app compares matches with; only a replica that is asked pays for it. Raises SetupError."""
+        from training.past_states import load_past
+
+        return load_past(Path(self.config.data.root).resolve(), until)
 
     def supervisor_settings(self) -> SupervisorSettings:
         """Return when matches are leased, judged stuck, and let go."""

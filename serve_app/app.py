@@ -15,6 +15,7 @@ from actors.domain.errors import NoModel, Unknown
 from serve_app import docs, openapi
 from serve_app.activity import ActivityRecorder, CountActivity, route_names
 from serve_app.body import Shown, etag, spliced
+from serve_app.comparables import PastMatches, compared
 from serve_app.deps import AppDeps
 from serve_app.explanations import explained
 from serve_app.features import CATALOGUE
@@ -85,6 +86,7 @@ class Api:
         self.activity = ActivityRecorder(deps.activity, deps.replica, limits, deps.now)
         self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
         self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now, deps.match_inputs)
+        self._past = PastMatches(deps.past_states)
         self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models, deps.predict_as)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
 
@@ -98,6 +100,7 @@ class Api:
             Route(f"{match}/forecasts", self.timeline, methods=["GET"]),
             Route(f"{match}/inputs", self.inputs, methods=["GET"]),
             Route(f"{match}/explanation", self.explanation, methods=["GET"]),
+            Route(f"{match}/comparables", self.comparables, methods=["GET"]),
             Route("/v1/forecasts:batch", self.batch, methods=["POST"]),
             Route("/v1/stream", self._streams.sse, methods=["GET"]),
             WebSocketRoute("/v1/ws", self._streams.ws),
@@ -178,6 +181,13 @@ class Api:
         shown = await self._matches.latest(self._known(request))
         freshness = self._matches.freshness(shown)
         return json_response(await explained(shown, freshness, self._deps.history, self._deps.predict))
+
+    async def comparables(self, request: Request) -> Response:
+        check_accepts(request.headers)
+        shown = await self._matches.latest(self._known(request))
+        fixture, freshness = self.fixtures.get(shown.forecast.match_id), self._matches.freshness(shown)
+        kick_off = fixture.kick_off if fixture else None
+        return json_response(await compared(shown, kick_off, freshness, self._deps.models(), self._past))
 
     async def batch(self, request: Request) -> Response:
         """Answer many matches and what-ifs in one; each has its own result or problem."""

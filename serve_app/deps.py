@@ -2,15 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.errors import SetupError
 from actors.domain.features import Extracted
 from actors.domain.fixtures import Fixture
+from actors.domain.past import PastStates
 from actors.domain.ports import ActivityStore, EventLog, History, LiveView, WhatIfStore
 from serve_app.counters import Counters, NoCounters
 
@@ -30,6 +32,11 @@ MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a f
 
 def no_match_inputs(fixture: Fixture, seq: int) -> None:
     """Stand in where nobody folds the log for a replica."""
+
+
+def no_past_states(until: date) -> PastStates:
+    """Stand in where there are no past matches."""
+    raise SetupError("no past matches were handed in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,4 +84,5 @@ class AppDeps:
     predict_as: PredictAs | None = None  # raises as `predict` does; None: only the live model can be asked
     counters: Counters = field(default_factory=NoCounters)
     match_inputs: MatchInputs = no_match_inputs  # blocks; raises StoreUnavailable
+    past_states: Callable[[date], PastStates] = no_past_states  # of matches before a day; blocks; raises SetupError
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

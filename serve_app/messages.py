@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from actors.domain.comparables import Comparables
 from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
 from actors.domain.explain import Explanation
@@ -137,6 +138,19 @@ class ExplanationAnswer(Struct, frozen=True, kw_only=True):
     freshness: Freshness
     since_last: Explanation | None
     since_kick_off: Explanation | None  # from the last forecast before kick-off, or the first if there is none
+
+
+class ComparablesAnswer(Struct, frozen=True, kw_only=True):
+    """Past states like that of the latest forecast, and what happened next."""
+
+    match_id: str
+    prediction_id: str
+    seq: int
+    as_of: AsOf
+    model_version: str
+    freshness: Freshness
+    comparables: Comparables | None
+    comparables_reason: str | None  # why there are none
 
 
 class OverUnderPrices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from serve_app.messages import (
     Alive,
     BatchAnswer,
     BatchRequest,
+    ComparablesAnswer,
     ExplanationAnswer,
     FeaturesAnswer,
     ForecastBody,
@@ -41,6 +42,11 @@ number fresh and the market open.
 
 An explanation's parts are changes in log-odds, ln(p / (1 - p)), p kept between 1e-6 and 1 - 1e-6; clock, market, model
 and events sum to `change` but for rounding (1e-9).
+
+Comparables are past matches of the same lead, each at the moment when its goals still to come were most like those that
+the model expects here; a `distance` of 1 is one standard deviation of such a count. They are from before the day of the
+match and before `trained_until` of the model; earlier meetings of the same two at the same ground are
+left out. `result` weights the nearer ones more, `intervals` are Wilson's for `effective_count` matches.
 
 Push over WebSocket is at `/v1/ws?matches=&after=&conflate_ms=`: text messages `{"event", "id", "data"}` that carry what
 the server-sent events of `/v1/stream` carry. It takes no messages.
@@ -127,6 +133,11 @@ OPERATIONS = (
         method="get", path="/v1/matches/{match_id}/explanation", name="explain", tag="matches",
         summary="What moved the latest forecast since the one before and since kick-off, in parts that sum to it",
         answers=(ExplanationAnswer,), parameters=(_MATCH,), problems=(404, 429),
+    ),
+    Operation(
+        method="get", path="/v1/matches/{match_id}/comparables", name="compare", tag="matches",
+        summary="Past states like that of the latest forecast, the nearest by name, and what happened next",
+        answers=(ComparablesAnswer,), parameters=(_MATCH,), problems=(404,),
     ),
     Operation(
         method="post", path="/v1/forecasts:batch", name="batch", tag="what-if",
@@ -225,7 +236,7 @@ def _responses(operation: Operation, schemas: dict[type, dict[str, Any]]) -> dic
 
 _PROBLEMS = {
     400: "A cursor is not one of ours, or the body ended early",
-    404: "No such match or prediction",
+    404: "No such match or prediction, or no data to answer from",
     406: "The client accepts no type that we have",
     408: "The body did not end in time",
     409: "Cannot be computed here: model version not held, or the record is damaged",

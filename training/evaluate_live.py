@@ -19,6 +19,7 @@ from training.model_file import PREMATCH_FOLDER, Manifest
 from training.network import TorchForecaster
 from training.options import EvaluateConfig
 from training.prematch.model import KNOWN
+from training.score_comparables import comparables_table
 
 SUITES = {"live_understat": "understat", "live_wyscout": "wyscout"}
 INPUTS = ("full", "no_odds", "past_odds")
@@ -58,6 +59,7 @@ def run(config: EvaluateConfig) -> list[str]:
         *score_table(score(ours.chances, matches), score(baseline(matches), matches), config),
         *_calibration(ours, matches, config.seed),
         *_conformal(ours, matches, manifest),
+        *_comparables(ours, matches, manifest, config),
     ]
 
 
@@ -122,6 +124,16 @@ def _conformal(forecasts: LiveForecasts, matches: LiveMatches, manifest: Manifes
         own = np.array([each == league for each in matches.league])
         lines.append(f"  {league}: {inside[:, own].mean():.4f}, n={own.sum()}")
     return lines
+
+
+def _comparables(
+    forecasts: LiveForecasts, matches: LiveMatches, manifest: Manifest, config: EvaluateConfig
+) -> list[str]:
+    """Return how comparables score beside the model that they are told of; only where that knows all there is."""
+    if config.inputs != INPUTS[0]:
+        return []
+    root, until = Path(config.data.root), date.fromisoformat(manifest.trained_until)
+    return comparables_table(root, until, forecasts, matches, config.seed, config.resamples)
 
 
 def _by_minute(values: Sequence[float]) -> str:

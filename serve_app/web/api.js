@@ -25,6 +25,7 @@ const of = (id) => `/v1/matches/${encodeURIComponent(id)}`;
 export const matches = () => pages("/v1/matches", "matches", 100);
 export const timeline = (id) => pages(`${of(id)}/forecasts`, "forecasts", 500);
 export const forecast = (id) => ask(`${of(id)}/forecast`);
+export const comparables = (id) => ask(`${of(id)}/comparables`);
 export const explanation = (id) => ask(`${of(id)}/explanation`);
 
 // History is written a moment after a forecast is shown, so "unknown" is asked again for a while.

@@ -108,6 +108,7 @@ element("view").addEventListener("click", (event) => {
   const button = event.target.closest("[data-replay]");
   if (button && page) page.replay(button.dataset.replay);
   if (page && event.target.closest("[data-explain]")) page.explain();
+  if (page && event.target.closest("[data-compare]")) page.compare();
   const row = event.target.closest("tr[data-id]");
   if (row && !event.target.closest("a") && !String(getSelection())) row.querySelector("a").click();
 });

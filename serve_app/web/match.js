@@ -1,6 +1,7 @@
 // One match: header, curve, the number's provenance, and every market.
-import { explanation, forecast, replay, timeline } from "./api.js";
+import { comparables, explanation, forecast, replay, timeline } from "./api.js";
 import { chart, incidents } from "./chart.js";
+import { comparablesBox } from "./compare.js";
 import { h, s } from "./dom.js";
 import { explanationBox } from "./explain.js";
 import { age, exact, line, minute, percent, phaseName, signed, when } from "./format.js";
@@ -14,7 +15,7 @@ const seconds = (x) => (x === null ? "unknown" : `${x.toFixed(1)} s`);
 // What the page holds of the match in view beside its newest forecast.
 export class MatchPage {
   constructor(id, changed) {
-    Object.assign(this, { id, changed, points: [], problem: null, verdict: null, explained: null, aim: null });
+    Object.assign(this, { id, changed, points: [], problem: null, verdict: null, explained: null, compared: null, aim: null });
   }
 
   async load(state) {
@@ -41,6 +42,13 @@ export class MatchPage {
     this.explained = { text: "computing" };
     this.changed();
     this.explained = await explanation(this.id).then((answer) => ({ answer }), (error) => ({ text: error.message }));
+    this.changed();
+  }
+
+  async compare() {
+    this.compared = { text: "computing" };
+    this.changed();
+    this.compared = await comparables(this.id).then((answer) => ({ answer }), (error) => ({ text: error.message }));
     this.changed();
   }
 
@@ -163,5 +171,6 @@ export function matchView(page, state, width) {
     h("div", { id: "chart" }, chart(page.points, [m.home, m.away], width, page.aim)),
     h("div", { class: "pair" }, provenance(m, page, silent), story(page.points, m)),
     m.markets && explanationBox(page.explained, m),
+    m.markets && comparablesBox(page.compared, m),
     m.markets && markets(m));
 }

@@ -24,6 +24,7 @@ from serve_app.app import build_app
 from serve_app.deps import AppDeps, ServedModels
 from tests.conftest import eventually
 from tests.unit.fakes import predict
+from tests.unit.past import UNTIL, past_states
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = {FEED: 16, FORECASTS: 16, FIXTURES: 1, DEAD_LETTERS: 1}
@@ -59,7 +60,8 @@ def dependencies(folder: Path) -> AppDeps:
         what_ifs=history,
         activity=history,
         predict=answer,
-        models=lambda: ServedModels(live="fake-1", versions={"fake-1": {}}),
+        models=lambda: ServedModels(live="fake-1", versions={"fake-1": {"trained_until": UNTIL.isoformat()}}),
+        past_states=lambda until: past_states(),
         replica=f"test-{time.monotonic_ns()}",
         monotonic=time.monotonic,
         now=lambda: datetime.now(UTC),

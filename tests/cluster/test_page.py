@@ -150,6 +150,14 @@ def test_what_moved_the_number_is_told_on_request(page: Page, match: PlayedMatch
     expect(moved.locator("tr.sum td")).to_have_count(3)
 
 
+def test_past_matches_like_it_are_named_on_request(page: Page, match: PlayedMatch) -> None:
+    _row(page, match).locator("a").click()
+    page.locator("[data-compare]").click()
+    box = page.locator("#comparables")
+    expect(box.locator("table").first.locator("tbody th")).to_have_text(["Rovers", "Draw", HOSTILE])
+    expect(box.locator("table").last.locator("tbody tr")).to_have_count(10)
+
+
 def _row(page: Page, match: PlayedMatch) -> Locator:
     return page.locator(f"tr[data-id='{match.match_id}']")
 

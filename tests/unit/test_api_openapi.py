@@ -13,9 +13,11 @@ from schemathesis import checks
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from serve_app.deps import ServedModels
 from serve_app.openapi import OPERATIONS, document
 from tests.unit.api_world import (
     MATCH,
+    MODEL,
     World,
     a_fixture,
     a_forecast,
@@ -25,6 +27,7 @@ from tests.unit.api_world import (
     opened,
     serving,
 )
+from tests.unit.past import UNTIL, past_states
 
 NOT_DESCRIBED = {"/openapi.json", "/docs", "/docs/{name}", "/"}
 KNOWN = {"match_id": MATCH, "prediction_id": f"{MATCH}@3"}
@@ -48,6 +51,7 @@ CHECKS = [
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with a_world(tmp_path_factory.mktemp("world")) as world:
         world.announce(a_fixture())
+        world.models = ServedModels(live=MODEL, versions={MODEL: {"trained_until": UNTIL.isoformat()}})
         world.publish(opened(), a_forecast(seq=3, price=a_price()))
         world.keep(a_forecast(seq=3))
         yield world
@@ -55,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def client(world: World) -> Iterator[TestClient]:
-    with serving(world) as client:
+    with serving(world, past_states=lambda until: past_states()) as client:
         yield client
 
 
@@ -110,6 +114,7 @@ EXAMPLES = [
     ("get_timeline", "GET", f"/v1/matches/{MATCH}/forecasts", None),
     ("get_inputs", "GET", f"/v1/matches/{MATCH}/inputs", None),
     ("explain", "GET", f"/v1/matches/{MATCH}/explanation", None),
+    ("compare", "GET", f"/v1/matches/{MATCH}/comparables", None),
     ("batch", "POST", "/v1/forecasts:batch", {"items": [{"match_id": MATCH, **each} for each in BATCH]}),
     ("get_prediction", "GET", f"/v1/predictions/{MATCH}@3", None),
     ("replay", "POST", f"/v1/predictions/{MATCH}@3/replay", None),

@@ -105,3 +105,13 @@ def test_a_perfect_forecaster_is_below_its_own_bound_and_a_biased_one_above() ->
     assert found > bound
     threshold = conformal_threshold(chances[0], outcomes, 0.9)
     assert (chances[0][np.arange(3000), outcomes] >= threshold).mean() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_comparables_are_scored_beside_the_model_and_the_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_data(tmp_path / "data", matches=100)
+    assert evaluate.main(options(root, tmp_path / "rows.parquet")) == 0
+    said = capsys.readouterr().out
+    assert "comparables, 91 past matches before 2017-12-01" in said
+    assert said.count("x .001, n=19: 0'") == 2

@@ -1,0 +1,67 @@
+"""Comparables scored as a forecast (target Q10): how often each result followed on the nearest past states."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from actors.domain.comparables import Present, nearest, result_of
+from actors.domain.distribution import FloatArray
+from actors.domain.errors import SetupError
+from actors.domain.markets import TwoWay
+from actors.domain.past import PastStates
+from training.live_data import LiveMatches
+from training.live_score import MINUTES, LiveForecasts, baseline, score
+from training.metrics import Interval, paired_bootstrap
+from training.past_states import load_past
+
+_POOLED = slice(1, 6)  # 15' to 75'
+
+
+def comparables_table(
+    root: Path, until: date, forecasts: LiveForecasts, matches: LiveMatches, seed: int, resamples: int
+) -> list[str]:
+    """Return the log loss of comparables from before `until` beside the model's and the baseline's, line by line."""
+    try:
+        past = load_past(root, until)
+    except SetupError as error:  # the model is scored without them
+        return [f"comparables: {error}"]
+    if not past.matches:
+        return [f"comparables: no past matches before {until}"]
+    ours = score(comparable_chances(past, forecasts.to_come, matches), matches).log_loss
+    lines = [f"comparables, {len(past.matches)} past matches before {until}, log loss less that of"]
+    for name, chances in (("model", forecasts.chances), ("baseline", baseline(matches))):
+        apart = ours - score(chances, matches).log_loss
+        rows = [*apart, apart[_POOLED].mean(axis=0), apart.mean(axis=0)]
+        labels = [*(f"{minute}'" for minute in MINUTES), "15'-75'", "all"]
+        gains = [paired_bootstrap(row, seed, resamples) for row in rows]
+        found = "; ".join(f"{label} {_said(gain)}" for label, gain in zip(labels, gains, strict=True))
+        lines.append(f"  {name} x .001, n={len(matches)}: {found}")
+    return lines
+
+
+def comparable_chances(past: PastStates, to_come: FloatArray, matches: LiveMatches) -> FloatArray:
+    """Return (minutes, n, 3) result frequencies among the past states nearest to what a model expects.
+
+    Args:
+        to_come: (minutes, n, 2) goals still expected of home and away at MINUTES.
+    """
+    chances = np.zeros((*to_come.shape[:2], 3))
+    days = matches.day.astype("datetime64[D]").tolist()
+    for place, minute in enumerate(MINUTES):
+        leads = (matches.goals[:, minute, 0] - matches.goals[:, minute, 1]).tolist()
+        for row, ((home, away), lead) in enumerate(zip(to_come[place].tolist(), leads, strict=True)):
+            present = Present(
+                minute=minute,
+                lead=lead,
+                to_come=TwoWay(home=home, away=away),
+                home=matches.home[row],
+                away=matches.away[row],
+            )
+            result = result_of(past, nearest(past, present, days[row]), lead)
+            chances[place, row] = (result.home, result.draw, result.away)
+    return chances
+
+
+def _said(gain: Interval) -> str:
+    return f"{gain.mean * 1e3:+.2f} [{gain.low * 1e3:+.2f},{gain.high * 1e3:+.2f}]"
