@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.metrics import FloatArray, IntArray
+from training.metrics import BoolArray, FloatArray, IntArray
 
 CONFORMAL = "conformal_90_at_{minute}"  # metrics of a manifest: what an outcome must have to be in the set
 _BINS = 10
@@ -30,6 +30,18 @@ def calibration_errors(chances: FloatArray, outcomes: IntArray) -> FloatArray:
         gaps = ((outcomes == k) - chances[:, k]) @ bins
         errors.append(np.abs(gaps).sum(axis=-1) / n)
     return np.stack(errors, axis=-1)
+
+
+def reliability(said: FloatArray, came: BoolArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return, for each of ten bins that is not empty, what was said and how often it came, on average, and how many.
+
+    >>> [part.tolist() for part in reliability(np.array([0.0, 0.25, 0.25]), np.array([False, True, False]))]
+    [[0.0, 0.25], [0.0, 0.5], [1, 2]]
+    """
+    place = np.minimum((said * _BINS).astype(np.int64), _BINS - 1)
+    bins, where, count = np.unique(place, return_inverse=True, return_counts=True)
+    sums = [np.bincount(where, weights=each, minlength=len(bins)) for each in (said, came)]
+    return sums[0] / count, sums[1] / count, count
 
 
 def largest_error(chances: FloatArray, outcomes: IntArray, seed: int, worlds: int = 400) -> tuple[float, float]:

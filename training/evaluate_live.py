@@ -1,6 +1,6 @@
 """The live suites: forecasts at seven minutes of every match, scored beside the protocol's baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -10,21 +10,23 @@ import pyarrow.parquet as pq
 import torch
 
 from actors.domain.errors import SetupError
+from training.ablation import ablation, ablation_lines
 from training.calibration import CONFORMAL, largest_error
 from training.live_anchors import with_forecasts, without_prices
 from training.live_data import LiveMatches, load_live
 from training.live_score import MINUTES, LiveForecasts, Scores, baseline, forecast, score
-from training.metrics import Interval, paired_bootstrap
+from training.metrics import FloatArray, Interval, paired_bootstrap
 from training.model_file import PREMATCH_FOLDER, Manifest
 from training.network import TorchForecaster
-from training.options import EvaluateConfig
+from training.options import EvaluateConfig, report_path
 from training.prematch.model import KNOWN
+from training.report import OUTCOMES, Drawn, gains_figure, reliability_figure, write_report
 from training.score_comparables import comparables_table
 
 SUITES = {"live_understat": "understat", "live_wyscout": "wyscout"}
 INPUTS = ("full", "no_odds", "past_odds")
 _POOLED = slice(1, 6)  # 15' to 75'
-_OUTCOMES = ("home", "draw", "away")
+_MINUTES = tuple(f"{minute}'" for minute in MINUTES)
 
 
 def run(config: EvaluateConfig) -> list[str]:
@@ -34,32 +36,61 @@ def run(config: EvaluateConfig) -> list[str]:
         SetupError: Unknown inputs, nothing to score, or the model was trained on what would be scored.
         ModelRejected: The model cannot be trusted.
     """
+    torch.set_num_threads(1)
+    _check_inputs(config)
+    forecaster = TorchForecaster(Path(config.model))
+    forecaster.verify()
+    manifest = forecaster.manifest
+    matches = _matches(config, manifest)
+    seen, anchors = _as_seen(matches, config)
+    ours = forecast(forecaster, seen)
+    scores, reference = score(ours.chances, matches), score(baseline(matches), matches)
+    worth = ablation(forecaster, seen, ours, config.seed, config.resamples)
+    head = f"{config.suite}, inputs={config.inputs}, [{config.since}, {config.until}), n={len(matches)}"
+    lines = [
+        f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive)",
+        head,
+        anchors,
+        *score_table(scores, reference, config),
+        *_calibration(ours, matches, config.seed),
+        *_conformal(ours, matches, manifest),
+        *_comparables(ours, matches, manifest, config),
+        *ablation_lines(worth),
+    ]
+    if config.out:
+        write_rows(Path(config.out), matches, ours, manifest.model_version)
+        gains = {name: _gains(getattr(scores, name) - getattr(reference, name), config) for name in ("rps", "log_loss")}
+        write_report(
+            report_path(config), f"{manifest.model_version}: {head}", lines, _figures(ours, matches, gains, worth)
+        )
+    return lines
+
+
+def _check_inputs(config: EvaluateConfig) -> None:
     if config.inputs not in INPUTS:
         raise SetupError(f"inputs of a live suite must be one of {', '.join(INPUTS)}, was {config.inputs!r}")
     if config.inputs == "past_odds" and not (Path(config.model) / PREMATCH_FOLDER).is_dir():
         raise SetupError(f"{config.model}: has no {PREMATCH_FOLDER}/, which inputs=past_odds needs")
-    torch.set_num_threads(1)
-    forecaster = TorchForecaster(Path(config.model))
-    forecaster.verify()
-    manifest, since = forecaster.manifest, date.fromisoformat(config.since)
+
+
+def _matches(config: EvaluateConfig, manifest: Manifest) -> LiveMatches:
+    """Read what is scored: later matches than any that the model was fitted on."""
+    since = date.fromisoformat(config.since)
     if date.fromisoformat(manifest.trained_until) > since:
         raise SetupError(f"{config.model}: trained until {manifest.trained_until}, since={since} is before it")
     matches = load_live(Path(config.data.root), SUITES[config.suite], since, date.fromisoformat(config.until))
     if not len(matches):
         raise SetupError(f"{config.data.root}: {config.suite} has no priced match in [{since}, {config.until})")
-    seen, anchors = _as_seen(matches, config)
-    ours = forecast(forecaster, seen)
-    if config.out:
-        write_rows(Path(config.out), matches, ours, manifest.model_version)
-    head = f"{config.suite}, inputs={config.inputs}, [{since}, {config.until}), n={len(matches)}"
+    return matches
+
+
+def _figures(
+    ours: LiveForecasts, matches: LiveMatches, gains: Mapping[str, list[Interval]], worth: Mapping[str, list[Interval]]
+) -> list[Drawn]:
     return [
-        f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive)",
-        head,
-        anchors,
-        *score_table(score(ours.chances, matches), score(baseline(matches), matches), config),
-        *_calibration(ours, matches, config.seed),
-        *_conformal(ours, matches, manifest),
-        *_comparables(ours, matches, manifest, config),
+        gains_figure("Model less baseline; below 0 it is better; bars: 95 %", gains, _MINUTES),
+        reliability_figure(dict(zip(_MINUTES, ours.chances, strict=True)), matches.outcome),
+        gains_figure("RPS more without a group of inputs; above 0 the group helps", worth, _MINUTES),
     ]
 
 
@@ -84,7 +115,7 @@ def write_rows(path: Path, matches: LiveMatches, forecasts: LiveForecasts, versi
     }
     tables = (("", forecasts.chances), ("_lo", forecasts.low), ("_hi", forecasts.high))
     for suffix, table in tables:
-        for k, outcome in enumerate(_OUTCOMES):
+        for k, outcome in enumerate(OUTCOMES):
             columns[f"p_{outcome}{suffix}"] = table[:, :, k].reshape(-1)
     columns["model_version"] = [version] * (len(MINUTES) * len(matches))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,11 +129,16 @@ def score_table(ours: Scores, theirs: Scores, config: EvaluateConfig) -> list[st
         mine, reference = getattr(ours, name), getattr(theirs, name)
         lines.append(f"{name + ' baseline':24}" + "".join(f"{value:>22.5f}" for value in reference.mean(axis=1)))
         lines.append(f"{name + ' model':24}" + "".join(f"{value:>22.5f}" for value in mine.mean(axis=1)))
-        gains = [paired_bootstrap(row, config.seed, config.resamples) for row in mine - reference]
-        lines.append(f"{'  difference x .001':24}" + "".join(f"{_interval(gain):>22}" for gain in gains))
+        gains = _gains(mine - reference, config)
+        lines.append(f"{'  difference x .001':24}" + "".join(f"{gain.thousandths():>22}" for gain in gains))
     pooled = (ours.rps - theirs.rps)[_POOLED].mean(axis=0)
     gain = paired_bootstrap(pooled, config.seed, config.resamples)
-    return [*lines, f"mean RPS over 15'-75', difference x .001: {_interval(gain)}"]
+    return [*lines, f"mean RPS over 15'-75', difference x .001: {gain.thousandths()}"]
+
+
+def _gains(differences: FloatArray, config: EvaluateConfig) -> list[Interval]:
+    """Return the mean and interval of each row of (minutes, n) differences."""
+    return [paired_bootstrap(row, config.seed, config.resamples) for row in differences]
 
 
 def _calibration(forecasts: LiveForecasts, matches: LiveMatches, seed: int) -> list[str]:
@@ -138,7 +174,3 @@ def _comparables(
 
 def _by_minute(values: Sequence[float]) -> str:
     return "".join(f"; {minute}' {value:.3f}" for minute, value in zip(MINUTES, values, strict=True))
-
-
-def _interval(gain: Interval) -> str:
-    return f"{gain.mean * 1e3:+.2f} [{gain.low * 1e3:+.2f},{gain.high * 1e3:+.2f}]"

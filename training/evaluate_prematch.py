@@ -18,11 +18,12 @@ from training.metrics import (
     resampled_sums,
 )
 from training.model_file import PREMATCH_FOLDER
-from training.options import EvaluateConfig
+from training.options import EvaluateConfig, report_path
 from training.prematch.inputs import PrematchInputs, prematch_inputs
 from training.prematch.model import KNOWN, BoolArray, PrematchForecast, forecast
 from training.prematch.store import read_prematch
 from training.prematch.table import MAIN_LEAGUES, TOP_FIVE, FloatArray, IntArray, ResultTable, load_table
+from training.report import Drawn, reliability_figure, write_report
 
 SELECTIVE = 0.67  # accuracy that D2 asks for
 _EPOCH = date(1970, 1, 1)
@@ -70,10 +71,24 @@ def evaluate_prematch(config: EvaluateConfig) -> list[str]:
     inputs = prematch_inputs(table)
     table, inputs = table.rows(span), inputs.rows(span)
     answer = forecast(model, table, inputs, known)
+    head = f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive), inputs={known}"
+    lines = [head, f"[{config.since}, {config.until}), forecasts: {len(table)}"]
+    lines += _tables(config, table, inputs, answer)
     if config.out:
         _write(Path(config.out), table, answer, manifest.model_version)
-    head = f"model {manifest.model_version}, trained until {manifest.trained_until} (exclusive), inputs={known}"
-    return [head, f"[{config.since}, {config.until}), forecasts: {len(table)}", *_tables(config, table, inputs, answer)]
+        title = f"{manifest.model_version}: before kick-off, {known}"
+        write_report(report_path(config), title, lines, [_reliability(table, inputs, answer)])
+    return lines
+
+
+def _reliability(table: ResultTable, inputs: PrematchInputs, answer: PrematchForecast) -> Drawn:
+    """Draw the model's beside the close's, where that is known, on the same matches."""
+    outcome = table.outcome()
+    played = outcome >= 0
+    priced = played & np.isfinite(inputs.close).all(axis=1)
+    rows = priced if priced.any() else played
+    phases = {"model": answer.outcome[rows]} | ({"close": inputs.close[rows]} if priced.any() else {})
+    return reliability_figure(phases, outcome[rows])
 
 
 def _folder(model: Path) -> Path:

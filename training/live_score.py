@@ -1,9 +1,12 @@
 """Forecasts of live matches at seven minutes, by a model and by the protocol's baseline, and their scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from actors.domain.distribution import FloatArray, Forecaster, ForecastInputs, GoalAt
@@ -48,9 +51,11 @@ class Scores:
     accuracy: FloatArray
 
 
-def forecast(forecaster: Forecaster, matches: LiveMatches) -> LiveForecasts:
-    """Forecast the result at MINUTES by the model."""
-    rows = [row for minute in MINUTES for row in inputs_at(matches, minute)]
+def forecast(
+    forecaster: Forecaster, matches: LiveMatches, instead: Mapping[str, object] = MappingProxyType({})
+) -> LiveForecasts:
+    """Forecast the result at MINUTES by the model, told `instead` for those fields of its inputs."""
+    rows = [replace(row, **instead) for minute in MINUTES for row in inputs_at(matches, minute)]
     chances, bounds, to_come = [], [], []
     for start in range(0, len(rows), _ROWS):
         for answer in forecaster.predict(rows[start : start + _ROWS]):

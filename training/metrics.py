@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 PROBABILITY_FLOOR = 1e-7  # model notes, "In play", step 4: one impossible outcome must not decide a comparison
 _CHUNK = 200  # resamples drawn at a time, which bounds memory
 
@@ -18,6 +19,14 @@ class Interval:
     mean: float
     low: float
     high: float
+
+    def thousandths(self) -> str:
+        """Write it as tables of differences do.
+
+        >>> Interval(mean=-0.001, low=-0.0022, high=0.0001).thousandths()
+        '-1.00 [-2.20,+0.10]'
+        """
+        return f"{self.mean * 1e3:+.2f} [{self.low * 1e3:+.2f},{self.high * 1e3:+.2f}]"
 
 
 def ranked_probability_score(forecasts: FloatArray, outcomes: IntArray) -> FloatArray:

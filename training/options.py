@@ -45,7 +45,7 @@ class EvaluateConfig:
     until: str = MISSING  # exclusive
     data: DataConfig = field(default_factory=DataConfig)
     inputs: str = "full"  # what the forecast may know
-    out: str = ""  # Parquet file of forecasts; none where empty
+    out: str = ""  # Parquet file of forecasts, its report beside it as .html; none where empty
     threshold: float = 0.0  # of D2, frozen elsewhere; 0: only what would reach 67 % here is shown
     resamples: int = 2000
     seed: int = 0
@@ -57,6 +57,11 @@ class EvaluateConfig:
             raise SetupError(f"since must be before until, were {self.since} and {self.until}")
         if self.inputs not in INPUTS:
             raise SetupError(f"inputs must be one of {', '.join(INPUTS)}, was {self.inputs!r}")
+
+
+def report_path(config: EvaluateConfig) -> Path:
+    """Return where the report of an evaluation goes: beside its forecasts."""
+    return Path(config.out).with_suffix(".html")
 
 
 def parse(schema: type[_Config], arguments: list[str]) -> _Config:

@@ -12,7 +12,7 @@ from actors.domain.markets import TwoWay
 from actors.domain.past import PastStates
 from training.live_data import LiveMatches
 from training.live_score import MINUTES, LiveForecasts, baseline, score
-from training.metrics import Interval, paired_bootstrap
+from training.metrics import paired_bootstrap
 from training.past_states import load_past
 
 _POOLED = slice(1, 6)  # 15' to 75'
@@ -35,7 +35,7 @@ def comparables_table(
         rows = [*apart, apart[_POOLED].mean(axis=0), apart.mean(axis=0)]
         labels = [*(f"{minute}'" for minute in MINUTES), "15'-75'", "all"]
         gains = [paired_bootstrap(row, seed, resamples) for row in rows]
-        found = "; ".join(f"{label} {_said(gain)}" for label, gain in zip(labels, gains, strict=True))
+        found = "; ".join(f"{label} {gain.thousandths()}" for label, gain in zip(labels, gains, strict=True))
         lines.append(f"  {name} x .001, n={len(matches)}: {found}")
     return lines
 
@@ -61,7 +61,3 @@ def comparable_chances(past: PastStates, to_come: FloatArray, matches: LiveMatch
             result = result_of(past, nearest(past, present, days[row]), lead)
             chances[place, row] = (result.home, result.draw, result.away)
     return chances
-
-
-def _said(gain: Interval) -> str:
-    return f"{gain.mean * 1e3:+.2f} [{gain.low * 1e3:+.2f},{gain.high * 1e3:+.2f}]"

@@ -10,11 +10,15 @@ import pytest
 
 from tests.unit.test_fit import SHIPPED, UNTIL, fitted, write_data
 from training import evaluate
+from training.ablation import ablation
 from training.calibration import conformal_threshold, largest_error
 from training.live_anchors import result_rows
 from training.live_data import load_live
-from training.live_score import MINUTES
+from training.live_score import MINUTES, forecast
+from training.network import load_model
 from training.prematch.table import load_table
+
+FIRST = SHIPPED.parent / "baseline-2017-12-01"
 
 
 def options(root: Path, out: Path, **changes: str) -> list[str]:
@@ -39,6 +43,22 @@ def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp
         for outcome in ("home", "draw", "away"):
             assert row[f"p_{outcome}_lo"] - 1e-9 <= row[f"p_{outcome}"] <= row[f"p_{outcome}_hi"] + 1e-9
     assert {row["model_version"] for row in rows} == {SHIPPED.name}
+    report = out.with_suffix(".html").read_text()
+    assert report.count("<svg") == 3
+    assert f"n={len(matches)}" in report
+
+
+def test_a_group_of_inputs_is_worth_nothing_to_a_model_that_does_not_use_it(tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data", matches=60)
+    matches = load_live(root, "understat", date(2017, 12, 1), date(2018, 12, 1))
+    worth = {}
+    for folder in (FIRST, SHIPPED):
+        model = load_model(folder)
+        worth[folder] = ablation(model, matches, forecast(model, matches), seed=1, resamples=50)
+    assert all(gain.mean == 0 for gain in worth[FIRST]["shots"])
+    assert any(gain.mean != 0 for gain in worth[SHIPPED]["shots"])
+    assert all(gain.mean == 0 for gain in worth[SHIPPED]["red cards"])  # understat has none
+    assert all(gain.mean != 0 for gain in worth[FIRST]["all prices"])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +67,7 @@ def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp
         ({"since": "2017-11-30"}, "trained until 2017-12-01"),
         ({"suite": "live_opta"}, "suite must be one of prematch, live_understat, live_wyscout"),
         ({"inputs": "pre_odds"}, "inputs of a live suite must be one of full, no_odds, past_odds"),
-        ({"inputs": "past_odds"}, "has no prematch/, which inputs=past_odds needs"),
+        ({"inputs": "past_odds", "model": str(FIRST)}, "has no prematch/, which inputs=past_odds needs"),
         ({"since": "2019-01-01", "until": "2019-02-01"}, "has no priced match"),
         ({"until": "soon"}, "until must be a date"),
     ],
