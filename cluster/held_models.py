@@ -15,11 +15,14 @@ if TYPE_CHECKING:  # the start uses this file and loads no torch
     from training.network import TorchForecaster
 
 _MANIFEST, _OTHERS = "manifest.json", ("weights.safetensors", "vocabulary.json")
+_PREMATCH = "prematch"  # the forecast before kick-off, which not every model has
+_OF_PREMATCH = tuple(f"{_PREMATCH}/{name}" for name in (_MANIFEST, *_OTHERS))
 
 
 def pack(folder: Path) -> tuple[bytes, bytes]:
     """Return a model's manifest and all its other files as history keeps them. Knows no torch: the start uses it."""
-    files = {name: (folder / name).read_bytes() for name in _OTHERS}
+    names = (*_OTHERS, *_OF_PREMATCH) if (folder / _PREMATCH).is_dir() else _OTHERS
+    files = {name: (folder / name).read_bytes() for name in names}
     return (folder / _MANIFEST).read_bytes(), msgspec.msgpack.encode(files)
 
 
@@ -33,6 +36,9 @@ def unpack(row: ModelRow, folder: Path) -> None:
         ) from error
     for name in _OTHERS:
         (folder / name).write_bytes(files.get(name, b""))
+    for name in files.keys() & set(_OF_PREMATCH):
+        (folder / _PREMATCH).mkdir(exist_ok=True)
+        (folder / name).write_bytes(files[name])
     (folder / _MANIFEST).write_bytes(row.manifest)
 
 

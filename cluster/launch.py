@@ -14,7 +14,9 @@ from rich.console import Console
 
 from actors.domain.errors import ForecastingError, SetupError
 from cluster.checks import need_matches, need_model
+from cluster.command import split
 from cluster.processes import end_children, need_listener, need_port, only_one, reap, remember_children
+from cluster.retraining import Retraining
 from conf.ray import OF_EVERY_RAY, tell_ray
 from conf.run import run
 from conf.schema import Config
@@ -123,6 +125,7 @@ class System:
         self._config = config
         self._actors: dict[str, Any] = {}
         self._pruned_at = time.monotonic()
+        self._retraining = Retraining(config, split(sys.argv[1:])[1])
 
     def steps(self) -> list[tuple[str, Callable[[], None]]]:
         """Return (what it is, how to start it)."""
@@ -161,7 +164,8 @@ class System:
         serve.shutdown()
 
     def keep_house(self) -> None:
-        """Remove what the log has kept for long enough; history keeps its own rows for ever."""
+        """Retrain when due; remove what the log has kept for long enough: history keeps its own rows for ever."""
+        self._retraining.tend()
         if time.monotonic() - self._pruned_at < _PRUNE_EVERY_S:
             return
         self._pruned_at = time.monotonic()

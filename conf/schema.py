@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from conf.checks import need, need_port, need_positive, need_rate, need_text, need_whole
+from conf.retrain import RetrainConfig
 from conf.services import ServicesConfig
 from conf.stores import OPTIONS, FeedConfig, StoreConfig, ViewConfig
 
@@ -179,6 +180,7 @@ class Config:
     model: ModelConfig = MISSING
     serve: ServeConfig = field(default_factory=ServeConfig)
     ray: RayConfig = field(default_factory=RayConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
 
     def __post_init__(self) -> None:
         ports = {
@@ -200,6 +202,7 @@ def register() -> None:
         **OPTIONS,
         "model": {"base_model": ModelConfig},
         "serve": {"base_serve": ServeConfig},
+        "retrain": {"base_retrain": RetrainConfig},
     }
     for group, nodes in options.items():
         for name, node in nodes.items():

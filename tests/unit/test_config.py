@@ -128,6 +128,11 @@ WRONG = {
     "ray.num_cpus=0": "ray.num_cpus must be at least 1, was 0",
     "view=memcached": "view=memcached: there is no such option; choose from memory, redis",
     "services.redis.port=9042": "services.redis.port must be another port than services.cassandra.port, was 9042",
+    "retrain.every_h=-1": "retrain.every_h must be a finite number of at least 0, was -1.0",
+    "retrain.at='25:00'": "retrain.at must be a time of day such as '03:30', was '25:00'",
+    "retrain={at: '03:30', every_h: 5}": "retrain.every_h must be a multiple of 24 where retrain.at is given, was 5.0",
+    "retrain.suites=[live]": "retrain.suites[0] must be prematch or live_understat or live_wyscout, was 'live'",
+    "retrain.holdout_matches=10": "retrain.holdout_matches must be at least 300, was 10",
     "services.kafka.heap_mb=1": "services.kafka.heap_mb must be at least 128, was 1",
 }
 WRONG_ON_THE_CLUSTER = {

@@ -1,5 +1,6 @@
 """The models of an audit: those of a folder, and those that history keeps, by the same checks."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from actors.adapters.embedded_stores import SqliteHistory
 from actors.domain.distribution import ForecastInputs
 from actors.domain.errors import ModelRejected, StoreError
 from cluster.audit import MODELS, load_models
-from cluster.held_models import HeldModels, pack
+from cluster.held_models import HeldModels, pack, unpack
 from tests.unit.audited import FakeModel, open_history
 
 MODEL = MODELS / "touchline-2017-12-01"
@@ -36,6 +37,21 @@ def test_a_model_that_history_keeps_forecasts_as_the_one_in_its_folder(history: 
     assert VERSION in held and held[VERSION] is held[VERSION]
     [again], [before] = held[VERSION].predict(INPUTS), load_models(MODELS, 32)[VERSION].predict(INPUTS)
     assert (again.distribution.remaining == before.distribution.remaining).all()
+
+
+def test_the_forecast_before_kick_off_is_kept_with_its_model(history: SqliteHistory, tmp_path: Path) -> None:
+    whole = shutil.copytree(MODEL, tmp_path / "whole")
+    shutil.copytree(MODEL, whole / "prematch")
+    history.write_model(VERSION, *pack(whole))
+    row, again = history.model(VERSION), tmp_path / "again"
+    assert row is not None
+    again.mkdir()
+    unpack(row, again)
+    assert contents(again) == contents(whole)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_was_loaded_is_not_asked_for_and_what_nobody_has_is_not_held(history: SqliteHistory) -> None:

@@ -134,6 +134,23 @@ def test_a_folder_that_fails_its_own_checks_is_refused_before_anybody_is_asked(
     assert ModelBook(log).refresh() == []
 
 
+def test_export_lays_out_what_is_live_and_before_that_what_is_configured(
+    stores: Stores, log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(stores, "export", str(tmp_path / "configured")) == 0
+    with served(log) as replica:
+        eventually(lambda: replica.version == IN_PLAY)
+        assert run(stores, "swap", str(MODELS / BASELINE)) == 0
+    assert run(stores, "export", str(tmp_path / "live")) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == BASELINE
+    for folder, model in (("configured", IN_PLAY), ("live", BASELINE)):
+        for name in ("manifest.json", "weights.safetensors", "vocabulary.json"):
+            assert (tmp_path / folder / name).read_bytes() == (MODELS / model / name).read_bytes()
+    assert run(stores, "export", str(tmp_path / "live")) == 2
+    assert "File exists" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "none yet"), f"--data={tmp_path / 'nowhere'}"]) == 0
+
+
 def test_what_cannot_be_asked_for_is_exit_code_two(
     stores: Stores, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,121 @@
+"""One retraining: champion, held-out window, candidate, verdict, swap; every step is written down."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.domain.errors import ForecastingError, SetupError
+from conf.retrain import RetrainConfig
+from conf.schema import Config
+from training.decisions import FOLDER, Decision, Outcome, write_decision
+from training.gate import HeldOut, Tolerance, judge
+from training.held_out import find_window, held_out
+from training.live_data import data_hashes
+from training.model_file import MANIFEST, Manifest, sha256
+from training.options import DataConfig, FitConfig, code_commit
+from training.served import Served
+
+logger = logging.getLogger("touchline.retraining")
+
+Report = Callable[[str], None]
+Fit = Callable[[FitConfig, Report], Path]
+
+
+def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Report) -> Decision:
+    """Fit, judge, decide, and have an accepted candidate served; return the decision, which is written by then.
+
+    Whatever goes wrong is the candidate's end, not the champion's: the decision says what it was.
+    """
+    folder = Path(config.store.folder).resolve() / FOLDER
+    decision = Decision(began_at=_now(), as_of=as_of)
+    try:
+        for step in _steps(config, decision, served, fit, report):
+            decision = step
+            write_decision(folder, decision)
+    except Exception as error:
+        logger.exception("Retraining failed")
+        why = str(error) if isinstance(error, ForecastingError) else repr(error)
+        decision = replace(decision, outcome="failed", reasons=(why,))
+    decision = replace(decision, ended_at=_now())
+    report(f"the decision is in {write_decision(folder, decision)}")
+    return decision
+
+
+def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report: Report) -> Iterator[Decision]:
+    """Yield the decision whenever there is more of it."""
+    yield decision
+    options, root = config.retrain, Path(config.data.root).resolve()
+    with TemporaryDirectory(prefix="touchline-champion-") as made:
+        champion = _champion(options, served, Path(made) / "champion")
+        window = find_window(root, options.suites, _trained_until(champion), decision.as_of, options.holdout_matches)
+        decision = replace(
+            decision,
+            champion=_manifest(champion).model_version,
+            champion_trained_until=_trained_until(champion),
+            window=window,
+        )
+        if shortage := window.shortage(options.least_matches):
+            yield replace(decision, outcome="too little data", reasons=(shortage,))
+            return
+        report(f"champion {decision.champion}; held out: {window.since} <= date < {window.until}, {window.matches}")
+        candidate = _candidate(config, window.since, fit, report)
+        decision = replace(decision, candidate=candidate.name)
+        yield decision
+        report(f"judging {candidate.name}")
+        decision = _judged(decision, list(held_out(root, window, candidate, champion)), options)
+        yield decision
+    if decision.outcome == "accepted" and options.swap:
+        report("swapping")
+        is_served, said = served.swap(candidate)
+        yield replace(decision, is_served=is_served, swap=said)
+
+
+def _champion(options: RetrainConfig, served: Served, folder: Path) -> Path:
+    if options.champion:
+        return Path(options.champion).resolve()
+    served.champion(folder)
+    return folder
+
+
+def _candidate(config: Config, until: date, fit: Fit, report: Report) -> Path:
+    """Fit the candidate; one of the same data, code, date and seed that is there already is the same.
+
+    So a run that was killed in the fit goes on in it, and one that was killed later has it behind it.
+    """
+    root, seed = Path(config.data.root).resolve(), config.retrain.seed
+    made_of = msgspec.json.encode([data_hashes(root), until, seed, code_commit()])
+    out = Path(config.store.folder).resolve() / FOLDER / f"retrained-{until}-{sha256(made_of)[:8]}"
+    if (out / MANIFEST).is_file():
+        return out
+    return fit(FitConfig(data=DataConfig(root=str(root)), out=str(out), until=until.isoformat(), seed=seed), report)
+
+
+def _judged(decision: Decision, phases: Sequence[HeldOut], options: RetrainConfig) -> Decision:
+    tolerance = Tolerance(
+        log_loss=options.log_loss_tolerance, rps=options.rps_tolerance, calibration=options.calibration_tolerance
+    )
+    verdict = judge(phases, tolerance, options.seed)
+    lacking = sorted({*options.suites} - {phase.suite for phase in phases})
+    not_compared = (f"not compared, for the champion does not forecast it: {suite}" for suite in lacking)
+    outcome: Outcome = "accepted" if verdict.is_accepted else "rejected"
+    return replace(decision, outcome=outcome, reasons=(*verdict.reasons, *not_compared), verdict=verdict)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SetupError(f"champion {folder}: its manifest cannot be read ({error})") from error
+
+
+def _trained_until(folder: Path) -> date:
+    return date.fromisoformat(_manifest(folder).trained_until)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

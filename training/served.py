@@ -1,0 +1,48 @@
+"""The system that serves, as a retraining needs it: what is live, and the swap to another model."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from actors.domain.errors import SetupError
+
+_WITHIN_S = 300.0  # a swap waits for the registry itself, for 90 s; at the lowest priority its start may take as long
+
+
+class Served(Protocol):
+    """What a retraining asks for."""
+
+    def champion(self, folder: Path) -> None:
+        """Lay the live model out as a folder, which is made; raises SetupError."""
+        ...
+
+    def swap(self, folder: Path) -> tuple[bool, str]:
+        """Have a model served; return whether it is, and what was said."""
+        ...
+
+
+class CommandLine:
+    """The system by its operators' commands: training itself knows neither the log nor history."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        """Take the `key=value` options that say which system it is."""
+        self._overrides = overrides
+
+    def champion(self, folder: Path) -> None:
+        code, said = self._run("export", str(folder))
+        if code:
+            raise SetupError(f"the live model cannot be had: {said}")
+
+    def swap(self, folder: Path) -> tuple[bool, str]:
+        code, said = self._run("swap", str(folder))
+        return code == 0, said
+
+    def _run(self, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "cluster.models", *words, *self._overrides]
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return 2, f"no answer within {_WITHIN_S:g} s"
+        return ended.returncode, " ".join((ended.stdout or ended.stderr).split())
