@@ -183,7 +183,7 @@ def _squares(past: PastStates, present: Present, known: int) -> FloatArray:
     squares += (past.deviations[1, :known] - away) ** 2
     squares += late**2
     squares[past.lead[:known] != max(-WIDEST, min(WIDEST, present.lead))] = np.inf
-    return squares
+    return np.asarray(squares, dtype=np.float64)
 
 
 def _named(past: PastStates, row: int, place: int, distance: float) -> Comparable:
