@@ -63,10 +63,16 @@ class LiveMatches:
         grown = [self._follow(fixture, now) for fixture in wanted if fixture.match_id not in self._done]
         return any(grown) or bool(forgotten)
 
-    def matches(self) -> list[Followed]:
-        """Return what was followed; of a recorded match that was played again and again, the newest with a result."""
+    def matches(self, since: datetime | None = None) -> list[Followed]:
+        """Return what was followed; of a recorded match that was played again and again, the newest with a result.
+
+        Args:
+            since: Leave out what kicked off before it.
+        """
         newest: dict[str, Followed] = {}
         for match_id in sorted(self._followed, key=_run):
+            if since is not None and self._book.fixtures[match_id].kick_off < since:
+                continue
             followed, recorded = self._followed[match_id], _recorded(match_id)
             if followed.result is not None or recorded not in newest:
                 newest[recorded] = followed
@@ -150,7 +156,7 @@ def _health(matches: Sequence[Followed], reference: Reference | None, no_referen
         drifts = tuple(drift(each, inputs) for each in reference.inputs)
     return LiveHealth(
         scored_matches=len(settled),
-        phases=score_phases(_scored(settled)) if settled else None,
+        phases=score_phases(scored(settled)) if settled else None,
         phases_reason="" if settled else NO_RESULT,
         drift=drifts,
         drift_reason="" if drifts is not None else no_reference if reference is None else NO_MATCH,
@@ -161,7 +167,8 @@ def _inputs(judged: Sequence[Judged]) -> dict[int, ForecastInputs]:
     return {each.minute: each.inputs for each in judged}
 
 
-def _scored(settled: Sequence[Followed]) -> dict[int, list[Scored]]:
+def scored(settled: Iterable[Followed]) -> dict[int, list[Scored]]:
+    """Return chances and result by minute, of matches that have one."""
     by_minute: dict[int, list[Scored]] = {}
     for match in settled:
         assert match.result is not None

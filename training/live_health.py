@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from actors.domain.health import Estimate, PhaseHealth
+from actors.domain.health import Estimate, PhaseComparison, PhaseHealth
 from training.calibration import largest_error
 from training.metrics import PROBABILITY_FLOOR, FloatArray, IntArray, log_loss, paired_bootstrap
 from training.metrics import ranked_probability_score as rps
@@ -21,7 +21,7 @@ def score_phases(by_minute: Mapping[int, Sequence[Scored]]) -> tuple[PhaseHealth
 
 
 def _score(minute: int, rows: Sequence[Scored]) -> PhaseHealth:
-    chances, outcomes = np.array([row for row, _ in rows]), np.array([outcome for _, outcome in rows])
+    chances, outcomes = _arrays(rows)
     error, by_chance = largest_error(chances[None], outcomes, _SEED)
     return PhaseHealth(
         minute=minute,
@@ -32,6 +32,27 @@ def _score(minute: int, rows: Sequence[Scored]) -> PhaseHealth:
         calibration_error_by_chance=by_chance,
         slope=calibration_slope(chances, outcomes) if len(rows) >= FEWEST else None,
     )
+
+
+def compare_phases(
+    served: Mapping[int, Sequence[Scored]], candidate: Mapping[int, Sequence[Scored]]
+) -> tuple[PhaseComparison, ...]:
+    """Compare a candidate with what was served, row by row of the same matches."""
+    return tuple(_compare(minute, rows, candidate[minute]) for minute, rows in sorted(served.items()) if rows)
+
+
+def _compare(minute: int, served: Sequence[Scored], candidate: Sequence[Scored]) -> PhaseComparison:
+    (before, outcomes), (after, _) = _arrays(served), _arrays(candidate)
+    return PhaseComparison(
+        minute=minute,
+        matches=len(served),
+        log_loss=estimate(log_loss(after, outcomes) - log_loss(before, outcomes)),
+        rps=estimate(rps(after, outcomes) - rps(before, outcomes)),
+    )
+
+
+def _arrays(rows: Sequence[Scored]) -> tuple[FloatArray, IntArray]:
+    return np.array([row for row, _ in rows]), np.array([outcome for _, outcome in rows])
 
 
 def estimate(scores: FloatArray) -> Estimate:

@@ -26,12 +26,8 @@ PREMATCH = 3  # format of a forecast before kick-off
 PREMATCH_FOLDER = "prematch"  # where it lies in the folder of the in-play network that it was fitted with
 ANCHORED, IN_PLAY = 1, 2  # formats: the first model, whose effect is by block and which has no corrections; ours
 WEIGHTS, VOCABULARY, MANIFEST = "weights.safetensors", "vocabulary.json", "manifest.json"
-_MAX_BYTES = {
-    WEIGHTS: 16 * 2**20,
-    VOCABULARY: 4 * 2**20,
-    MANIFEST: 4 * 2**20,
-    REFERENCE: 2**20,
-}  # ours are a hundredth of that
+# ours are a hundredth of that
+_MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20, REFERENCE: 2**20}
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"}
 _POSITIVE = {"effect", "share", "stoppage", "red_factor", "average", "shot_effect", "shot_scale"}
 _Decoded = TypeVar("_Decoded")

@@ -35,6 +35,15 @@ class PhaseHealth(Struct, frozen=True, kw_only=True):
     slope: Estimate | None  # null where there are too few matches
 
 
+class PhaseComparison(Struct, frozen=True, kw_only=True):
+    """Scores of a candidate less those of what was served, on the same matches: below 0 the candidate did better."""
+
+    minute: int
+    matches: int
+    log_loss: Estimate
+    rps: Estimate
+
+
 class LiveHealth(Struct, frozen=True, kw_only=True):
     """What live matches say of a model; a part is null where there is nothing yet, and its reason says so."""
 
