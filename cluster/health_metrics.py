@@ -52,10 +52,10 @@ class HealthMetrics:
 
     def _tell_live(self, live: str, report: HealthReport, models: ServedModels) -> None:
         health = report.versions.get(live)
-        drifts = (health.drift if health else None) or ()
-        for each in drifts:
-            self._psi.set(each.psi, tags={"input": each.input})
-        self._shifted.set(sum(each.shifted for each in drifts))
+        if health is not None and health.drift is not None:
+            self._shifted.set(sum(each.shifted for each in health.drift))
+            for each in health.drift:
+                self._psi.set(each.psi, tags={"input": each.input})
         trained_until = models.versions.get(live, {}).get("trained_until")
         age = age_of(trained_until, models.committed.get(live), datetime.now(UTC))
         for gauge, days in ((self._age, age.days), (self._committed, age.committed_days)):

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from actors.domain.drift import InputDrift
 
-NOT_ASKED = "model health is not computed here"
+NOT_ASKED = "live matches are not looked at here, or have not been yet"
 
 
 class Estimate(Struct, frozen=True, kw_only=True):

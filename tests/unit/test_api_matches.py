@@ -12,6 +12,7 @@ from actors.domain.events import Clock, Score
 from actors.domain.features import Extracted, PreMatch, extract
 from actors.domain.fixtures import Fixture
 from actors.domain.forecast import encode_published
+from actors.domain.health import NOT_ASKED
 from actors.domain.match import new_match
 from actors.domain.ports import FORECASTS, NewRecord
 from serve_app.deps import Limits
@@ -286,7 +287,7 @@ def test_models_say_which_is_live(world: World) -> None:
     assert answer == {"live": "baseline-1", "epoch": 0, "previous": None}
     health = model.pop("health")
     assert model == {"version": "baseline-1", "live": True, "manifest": {"metrics": {"rps": 0.19}}}
-    assert (health["live"]["phases"], health["live"]["phases_reason"]) == (None, "model health is not computed here")
+    assert (health["live"]["phases"], health["live"]["phases_reason"]) == (None, NOT_ASKED)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which forecasts of a match are judged: one for each minute, the one in force."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.domain.distribution import ForecastInputs
@@ -68,6 +68,7 @@ def test_the_result_is_what_was_settled_last() -> None:
     assert follow(a_row(0, over, settled=WON), a_row(1, over)).result is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 50)), max_size=30), st.integers(0, 30))
 def test_reading_in_two_goes_is_reading_in_one_and_no_minute_comes_twice(
     clocks: list[tuple[int, int]], cut: int

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.fixtures import Fixture
+from actors.domain.fixtures import Fixture, encode_fixture
 from actors.domain.judged import CLOCKS, Followed, Judged
 from actors.domain.markets import derive_markets
 from actors.domain.ports import FIXTURES, NewRecord
@@ -56,8 +56,6 @@ def test_a_candidate_that_was_right_has_lower_scores(result: int, is_better: boo
 
 
 def announce(stores: Stores, *fixtures: Fixture) -> None:
-    from actors.domain.fixtures import encode_fixture
-
     log = stores.log()
     log.append(FIXTURES, 0, [NewRecord(key=each.match_id, value=encode_fixture(each)) for each in fixtures])
     log.close()
