@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors.domain.distribution import Forecaster
+from actors.domain.drift import REFERENCE
 from actors.domain.errors import ModelRejected, StoreError
 from actors.domain.ports import ModelRow, ModelStore
 
@@ -17,29 +18,37 @@ if TYPE_CHECKING:  # the start uses this file and loads no torch
 _MANIFEST, _OTHERS = "manifest.json", ("weights.safetensors", "vocabulary.json")
 _PREMATCH = "prematch"  # the forecast before kick-off, which not every model has
 _OF_PREMATCH = tuple(f"{_PREMATCH}/{name}" for name in (_MANIFEST, *_OTHERS))
+_OPTIONAL = (REFERENCE, *_OF_PREMATCH)  # what not every model has
 
 
 def pack(folder: Path) -> tuple[bytes, bytes]:
     """Return a model's manifest and all its other files as history keeps them. Knows no torch: the start uses it."""
-    names = (*_OTHERS, *_OF_PREMATCH) if (folder / _PREMATCH).is_dir() else _OTHERS
-    files = {name: (folder / name).read_bytes() for name in names}
+    present = [name for name in _OPTIONAL if (folder / name).is_file()]
+    files = {name: (folder / name).read_bytes() for name in (*_OTHERS, *present)}
     return (folder / _MANIFEST).read_bytes(), msgspec.msgpack.encode(files)
 
 
 def unpack(row: ModelRow, folder: Path) -> None:
     """Lay a packed model out as a folder, unchecked: reading it checks it. Raises StoreError."""
+    files = _files(row)
+    for name in (*_OTHERS, *(name for name in _OPTIONAL if name in files)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(files.get(name, b""))
+    (folder / _MANIFEST).write_bytes(row.manifest)
+
+
+def file_of(row: ModelRow, name: str) -> bytes | None:
+    """Return one file of a packed model, None where it came without. Raises StoreError."""
+    return _files(row).get(name)
+
+
+def _files(row: ModelRow) -> dict[str, bytes]:
     try:
-        files = msgspec.msgpack.decode(row.content, type=dict[str, bytes])
+        return msgspec.msgpack.decode(row.content, type=dict[str, bytes])
     except msgspec.DecodeError as error:
         raise StoreError(
             f"model {row.version} is in history, but its files cannot be read ({error}): see --models"
         ) from error
-    for name in _OTHERS:
-        (folder / name).write_bytes(files.get(name, b""))
-    for name in files.keys() & set(_OF_PREMATCH):
-        (folder / _PREMATCH).mkdir(exist_ok=True)
-        (folder / name).write_bytes(files[name])
-    (folder / _MANIFEST).write_bytes(row.manifest)
 
 
 class HeldModels(Mapping[str, Forecaster]):

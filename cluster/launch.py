@@ -150,7 +150,8 @@ class System:
         _, hanging = ray.wait(stopping, num_returns=len(stopping), timeout=3.0) if stopping else ([], [])
         if hanging:
             logger.warning("Matches did not stop in time", extra={"matches": len(hanging)})
-        self._call("history", "stop")
+        for name in ("history", "health"):
+            self._call(name, "stop")
         if self._config.ray.address != LOCAL:  # the nodes stay, so what is ours on them must go
             self._leave_nodes()
         ray.shutdown()
@@ -266,12 +267,17 @@ class System:
 
         from actors.history_writer import HistoryWriter
         from actors.supervisor import FixtureSupervisor
+        from cluster.health_metrics import HealthMetrics
+        from cluster.health_task import HealthTask
         from cluster.runner import RayMatchRunner
+        from cluster.wiring import HEALTH_ACTOR
 
         wiring = self._wiring
         plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}
         history = ray.remote(HistoryWriter).options(name="history_writer", **plain)
         self._actors["history"] = history.remote(wiring.stores.log, wiring.stores.history)
+        health = ray.remote(HealthTask).options(name=HEALTH_ACTOR, **plain)
+        self._actors["health"] = health.remote(wiring.stores.log, wiring.stores.history, HealthMetrics)
         supervisor = ray.remote(FixtureSupervisor).options(name="fixture_supervisor", **plain)
         runner = partial(RayMatchRunner, wiring)
         self._actors["supervisor"] = supervisor.remote(wiring.stores.log, runner, wiring.supervisor_settings())

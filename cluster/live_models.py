@@ -2,11 +2,13 @@
 
 import logging
 import threading
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from actors.domain.errors import StoreError
+from actors.domain.models import Committed
 from actors.domain.ports import EventLog, ModelStore
 from actors.models import ModelBook
 from serve_app.deps import ServedModels
@@ -24,6 +26,7 @@ class LiveModels:
         self._book, self._kept = ModelBook(log), kept
         self._current = ServedModels(live=None, versions={})
         self._manifests: dict[str, dict[str, Any]] = {}
+        self._committed: dict[str, datetime] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="live-models", daemon=True).start()
@@ -34,7 +37,9 @@ class LiveModels:
 
     def refresh(self, wait_s: float) -> None:
         """Read what was added to the log, and the manifests that are new; raises StoreError."""
-        self._book.refresh(wait_s)
+        for record in self._book.refresh(wait_s):
+            if isinstance(record, Committed):
+                self._committed[record.version] = record.at
         state = self._book.state
         if state.version == self._current.live and state.epoch == self._current.epoch:
             return
@@ -42,7 +47,11 @@ class LiveModels:
             if version not in self._manifests:
                 self._manifests[version] = _manifest(self._kept, version)
         self._current = ServedModels(
-            live=state.version, epoch=state.epoch, previous=state.previous, versions=dict(self._manifests)
+            live=state.version,
+            epoch=state.epoch,
+            previous=state.previous,
+            versions=dict(self._manifests),
+            committed=dict(self._committed),
         )
 
     def _run(self) -> None:

@@ -13,11 +13,10 @@ from ray.exceptions import RayError
 from actors.domain.fixtures import Fixture
 from actors.match import MatchActor, Progress
 from actors.standby import Standby
-from cluster.wiring import Wiring
+from cluster.wiring import NAMESPACE, Wiring
 
 logger = logging.getLogger("touchline.runner")
 
-NAMESPACE = "touchline"
 _ASK_S = 1.0  # all match actors together have so long to say how far they are
 _STOP_S = 5.0  # a match actor has so long to save its snapshot before it is killed
 _LOOK_EVERY_S = 0.1  # for deaths

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
@@ -15,6 +16,7 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, ModelRejected, NoModel, Overloaded
+from actors.domain.health import HealthReport
 from actors.domain.past import PastStates
 from actors.machines.fixtures import SupervisorSettings
 from actors.machines.replay import ReplayPlan
@@ -33,6 +35,9 @@ if TYPE_CHECKING:  # only forecasters load torch
     from training.network import TorchForecaster
 
 FORECASTER_APP = "forecaster"
+NAMESPACE = "touchline"
+HEALTH_ACTOR = "model_health"
+_HEALTH_WITHIN_S = 1.0
 _OWNER_WITHIN_S = 60.0  # real matches are leased a day ahead; sixteen owners start in 20 s on two cores
 _REPLAY_WITHIN_S = 20.0  # a version is loaded in a second, behind a candidate that is being prepared
 _WEB = Path(__file__).resolve().parent.parent / "serve_app" / "web"
@@ -133,6 +138,7 @@ class Wiring:
             predict=self.predict(),
             predict_as=self.predict_as(),
             models=models.current,
+            health=self.health(),
             replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",
             monotonic=time.monotonic,
             now=lambda: datetime.now(UTC),
@@ -148,6 +154,19 @@ class Wiring:
         from training.past_states import load_past
 
         return load_past(Path(self.config.data.root).resolve(), until)
+
+    def health(self) -> Callable[[], Awaitable[HealthReport | None]]:
+        """Return the app's question for the last look at live matches; who does not answer knows nothing."""
+
+        async def health() -> HealthReport | None:
+            try:
+                task = await asyncio.to_thread(ray.get_actor, HEALTH_ACTOR, NAMESPACE)
+                report: HealthReport | None = await asyncio.wait_for(task.current.remote(), _HEALTH_WITHIN_S)
+            except (RayError, ValueError, TimeoutError):  # ValueError: there is none of that name
+                return None
+            return report
+
+        return health
 
     def supervisor_settings(self) -> SupervisorSettings:
         """Return when matches are leased, judged stuck, and let go."""

@@ -20,6 +20,7 @@ from serve_app.deps import AppDeps
 from serve_app.explanations import explained
 from serve_app.features import CATALOGUE
 from serve_app.files import Files, file_response
+from serve_app.health import health_of
 from serve_app.match_features import MATCH_CATALOGUE
 from serve_app.matches import STATUSES, Matches
 from serve_app.messages import (
@@ -220,9 +221,14 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         check_accepts(request.headers)
-        held = self._deps.models()
+        held, report, now = self._deps.models(), await self._deps.health(), self._deps.now()
         versions = [
-            ModelVersion(version=version, live=version == held.live, manifest=manifest)
+            ModelVersion(
+                version=version,
+                live=version == held.live,
+                manifest=manifest,
+                health=health_of(version, held, report, now),
+            )
             for version, manifest in sorted(held.versions.items())
         ]
         return json_response(ModelsAnswer(live=held.live, epoch=held.epoch, previous=held.previous, models=versions))

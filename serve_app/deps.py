@@ -12,6 +12,7 @@ from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import SetupError
 from actors.domain.features import Extracted
 from actors.domain.fixtures import Fixture
+from actors.domain.health import HealthReport
 from actors.domain.past import PastStates
 from actors.domain.ports import ActivityStore, EventLog, History, LiveView, WhatIfStore
 from serve_app.counters import Counters, NoCounters
@@ -24,10 +25,16 @@ class ServedModels(Struct, frozen=True, kw_only=True):
     versions: dict[str, dict[str, Any]]  # version -> manifest
     epoch: int = 0  # of the last commit
     previous: str | None = None  # what a rollback goes back to
+    committed: dict[str, datetime] = {}  # version -> when it was last committed
 
 
 PredictAs = Callable[[str, list[ForecastInputs]], Awaitable[list[Prediction]]]  # by a version that is held, for replays
 MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a feed offset; None: not to be had any more
+
+
+async def no_health() -> HealthReport | None:
+    """Stand in where nobody looks at how models do."""
+    return None
 
 
 def no_match_inputs(fixture: Fixture, seq: int) -> None:
@@ -83,6 +90,7 @@ class AppDeps:
     limits: Limits = field(default_factory=Limits)
     predict_as: PredictAs | None = None  # raises as `predict` does; None: only the live model can be asked
     counters: Counters = field(default_factory=NoCounters)
+    health: Callable[[], Awaitable[HealthReport | None]] = no_health  # None: not known now; raises nothing
     match_inputs: MatchInputs = no_match_inputs  # blocks; raises StoreUnavailable
     past_states: Callable[[date], PastStates] = no_past_states  # of matches before a day; blocks; raises SetupError
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

@@ -10,6 +10,7 @@ from actors.domain.distribution import ForecastInputs, Intervals, Runtime
 from actors.domain.events import Clock, Score
 from actors.domain.explain import Explanation
 from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, PriceView, Status
+from actors.domain.health import ModelHealth
 from actors.domain.markets import Markets, ThreeWay
 from actors.domain.summary import Phase
 from serve_app.freshness import Freshness
@@ -265,6 +266,7 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     version: str
     live: bool
     manifest: dict[str, Any]
+    health: ModelHealth
 
 
 class ModelsAnswer(Struct, frozen=True, kw_only=True):

@@ -161,7 +161,7 @@ OPERATIONS = (
     ),
     Operation(
         method="get", path="/v1/models", name="list_models", tag="model", answers=(ModelsAnswer,),
-        summary="Model versions that are held, with their metrics, and which is live",
+        summary="Model versions that are held, with their metrics and health, and which is live",
     ),
     Operation(
         method="get", path="/v1/features", name="list_features", tag="model", answers=(FeaturesAnswer,),

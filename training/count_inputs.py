@@ -16,8 +16,9 @@ from actors.adapters.feed_data_root import ListedMatch, list_matches, read_match
 from actors.domain.errors import SetupError
 from actors.domain.features import Extractor, Group, PreMatch, catalogue
 from actors.domain.features.columns import IntArray
+from actors.domain.judged import CLOCKS
 from actors.domain.match import MatchState
-from training.live_inputs import CLOCKS, state_of_feed
+from training.live_inputs import state_of_feed
 from training.options import DataConfig, parse
 from training.player_form import PlayerForms
 

@@ -1,29 +1,13 @@
 """A recorded match as the state that its feed leads to, so that training extracts inputs by the code that runs live."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from msgspec.structs import replace
 
 from actors.adapters.feeds import MatchFeed
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import Clock, Correction, Odds, Retraction, Snapshot, Tick
+from actors.domain.events import Correction, Odds, Retraction, Snapshot, Tick
 from actors.domain.features.columns import Columns
 from actors.domain.features.table import Table, plain_table
 from actors.domain.match import Book, MatchState, book_key, book_of, new_match
-
-_MINUTE_MS = 60_000
-CLOCKS: Mapping[Clock, int] = MappingProxyType(  # at which forecasts are judged: the minute that each is called
-    {
-        Clock(1, 0): 0,
-        Clock(1, 15 * _MINUTE_MS): 15,
-        Clock(1, 30 * _MINUTE_MS): 30,
-        Clock(2, 0): 45,
-        Clock(2, 15 * _MINUTE_MS): 60,
-        Clock(2, 30 * _MINUTE_MS): 75,
-        Clock(2, 40 * _MINUTE_MS): 85,
-    }
-)
 
 
 def state_of_feed(feed: MatchFeed) -> MatchState:

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from actors.domain.distribution import ForecastInputs, Intervals
+from actors.domain.drift import REFERENCE, Reference
 from actors.domain.errors import ModelRejected
 from training.chain import BLOCKS, LEADS
 from training.evidence import NAMES
@@ -25,7 +26,8 @@ PREMATCH = 3  # format of a forecast before kick-off
 PREMATCH_FOLDER = "prematch"  # where it lies in the folder of the in-play network that it was fitted with
 ANCHORED, IN_PLAY = 1, 2  # formats: the first model, whose effect is by block and which has no corrections; ours
 WEIGHTS, VOCABULARY, MANIFEST = "weights.safetensors", "vocabulary.json", "manifest.json"
-_MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20}  # ours are a hundredth of that
+# ours are a hundredth of that
+_MAX_BYTES = {WEIGHTS: 16 * 2**20, VOCABULARY: 4 * 2**20, MANIFEST: 4 * 2**20, REFERENCE: 2**20}
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"}
 _POSITIVE = {"effect", "share", "stoppage", "red_factor", "average", "shot_effect", "shot_scale"}
 _Decoded = TypeVar("_Decoded")
@@ -93,6 +95,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     weights_sha256: Sha256
     vocabulary_sha256: Sha256
+    reference_sha256: Sha256 | None = None  # of how the inputs were; None: the model came without
     golden: tuple[Golden, ...]
 
 
@@ -137,6 +140,8 @@ def read_files(
         raise ModelRejected(str(folder / MANIFEST), expected)
     weights = _hashed(folder, WEIGHTS, manifest.weights_sha256)
     vocabulary = _decode(_hashed(folder, VOCABULARY, manifest.vocabulary_sha256), kind, folder / VOCABULARY)
+    if manifest.reference_sha256 is not None:
+        _decode(_hashed(folder, REFERENCE, manifest.reference_sha256), Reference, folder / REFERENCE)
     try:
         return manifest, load(weights), vocabulary
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from actors.domain.distribution import ForecastInputs, GoalAt
+from actors.domain.drift import INPUTS, REFERENCE, Reference, describe
 from training.calibration import CONFORMAL, conformal_threshold
 from training.live_data import FloatArray, LiveMatches
-from training.live_score import MINUTES, baseline, forecast, score
+from training.live_score import MINUTES, baseline, forecast, inputs_at, score
 from training.model_file import (
     IN_PLAY,
     PREMATCH,
@@ -33,6 +34,7 @@ from training.prematch.store import InputNames
 from training.stages import PREMATCH_PREFIX, Progress, Work
 
 KIND = "in-play network: odds-anchored score-state chain, corrected by shots, goals and state"
+_REDS = ("home_reds", "away_reds")
 _POOLED = slice(1, 6)  # of MINUTES: 15' to 75', which the manifest's scores are means over
 
 
@@ -112,13 +114,27 @@ def _write_in_play(folder: Path, work: Work, progress: Progress, manifest: Manif
     tensors["effect"] = chain.module().effect
     check_tensors(tensors, shapes, folder)
     weights, names = encode_weights(tensors), msgspec.json.encode(progress.vocabulary)
-    manifest = msgspec.structs.replace(manifest, weights_sha256=sha256(weights), vocabulary_sha256=sha256(names))
+    reference = msgspec.json.encode(reference_of(work.matches, work.cards))
+    manifest = msgspec.structs.replace(
+        manifest,
+        weights_sha256=sha256(weights),
+        vocabulary_sha256=sha256(names),
+        reference_sha256=sha256(reference),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REFERENCE).write_bytes(reference)
     write_model(folder, weights, names, manifest)
     forecaster = TorchForecaster(folder)
     golden = _golden(forecaster, golden_inputs(work.matches, work.cards))
     metrics = {"fitted_matches": float(len(work.matches)), "fitted_matches_with_cards": float(len(work.cards))}
     metrics |= _metrics(forecaster, work.matches)
     write_model(folder, weights, names, msgspec.structs.replace(manifest, golden=golden, metrics=metrics))
+
+
+def reference_of(matches: LiveMatches, cards: LiveMatches) -> Reference:
+    """Return how each input was in the matches of the fit; red cards in those whose cards have times."""
+    rows, with_reds = ({minute: inputs_at(each, minute) for minute in MINUTES} for each in (matches, cards))
+    return Reference(inputs=tuple(describe(name, with_reds if name in _REDS else rows) for name in INPUTS))
 
 
 def _tensors(arrays: dict[str, FloatArray]) -> dict[str, Tensor]:

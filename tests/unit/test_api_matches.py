@@ -12,6 +12,7 @@ from actors.domain.events import Clock, Score
 from actors.domain.features import Extracted, PreMatch, extract
 from actors.domain.fixtures import Fixture
 from actors.domain.forecast import encode_published
+from actors.domain.health import NOT_ASKED
 from actors.domain.match import new_match
 from actors.domain.ports import FORECASTS, NewRecord
 from serve_app.deps import Limits
@@ -282,12 +283,11 @@ def test_without_a_model_the_replica_is_not_ready(world: World) -> None:
 def test_models_say_which_is_live(world: World) -> None:
     with serving(world) as client:
         answer = client.get("/v1/models").json()
-    assert answer == {
-        "live": "baseline-1",
-        "epoch": 0,
-        "previous": None,
-        "models": [{"version": "baseline-1", "live": True, "manifest": {"metrics": {"rps": 0.19}}}],
-    }
+    [model] = answer.pop("models")
+    assert answer == {"live": "baseline-1", "epoch": 0, "previous": None}
+    health = model.pop("health")
+    assert model == {"version": "baseline-1", "live": True, "manifest": {"metrics": {"rps": 0.19}}}
+    assert (health["live"]["phases"], health["live"]["phases_reason"]) == (None, NOT_ASKED)
 
 
 @pytest.mark.parametrize(

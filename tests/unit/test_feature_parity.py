@@ -10,10 +10,11 @@ from actors.adapters.feeds import MatchFeed, read_feed
 from actors.domain.distribution import FloatArray
 from actors.domain.events import Clock, FeedRecord, Tick
 from actors.domain.features import FEATURE_NAMES, Extractor, PreMatch
+from actors.domain.judged import CLOCKS
 from actors.domain.match import MatchState, decode_state, encode_state, new_match
 from actors.machines.match import step_record
 from actors.machines.replay import NO_NOISE, ReplayPlan, schedule
-from training.live_inputs import CLOCKS, state_of_feed
+from training.live_inputs import state_of_feed
 
 DEMO = Path(__file__).resolve().parents[2] / "cluster" / "demo" / "wyscout_2499841.json.xz"
 BEFORE = PreMatch(numbers={"go_supremacy": 0.3, "go_total": 0.5})

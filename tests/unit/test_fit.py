@@ -4,17 +4,19 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from actors.domain.distribution import ForecastInputs
-from actors.domain.errors import SetupError
+from actors.domain.drift import INPUTS, REFERENCE, Reference, drift
+from actors.domain.errors import ModelRejected, SetupError
 from training import evaluate, fit
 from training.checkpoint import load_progress, save_progress
 from training.live_data import data_hashes, load_live
-from training.live_score import MINUTES, SPLITS, baseline, forecast, score
+from training.live_score import MINUTES, SPLITS, baseline, forecast, inputs_at, score
 from training.metrics import paired_bootstrap
 from training.model_file import PREMATCH_FOLDER, VOCABULARY, WEIGHTS, read_model
 from training.network import load_model
@@ -113,6 +115,26 @@ def test_the_same_data_and_seed_give_the_same_weights_and_a_model_that_serves(tm
     assert prediction.basis == "ratings"
     manifest, _, _ = read_prematch(one / PREMATCH_FOLDER)
     assert (manifest.model_version, manifest.trained_until) == ("one", UNTIL)
+
+
+def test_a_fit_leaves_how_its_inputs_were_and_live_ones_like_them_are_no_drift(tmp_path: Path) -> None:
+    root = write_data(tmp_path / "data")
+    out = fitted(root, tmp_path / "out")
+    reference = msgspec.json.decode((out / REFERENCE).read_bytes(), type=Reference)
+    assert [each.name for each in reference.inputs] == list(INPUTS)
+    matches = work_on(root).matches
+    by_minute = {minute: inputs_at(matches, minute) for minute in MINUTES}
+    live = [{minute: rows[number] for minute, rows in by_minute.items()} for number in range(len(matches))]
+    found = [drift(each, live) for each in reference.inputs]
+    moved = [each.input for each in found if each.psi > 0.01]
+    assert moved == ["home_reds"]  # known of other matches than these, which never have any
+
+
+def test_a_model_whose_reference_is_another_file_is_refused(tmp_path: Path) -> None:
+    out = fitted(write_data(tmp_path / "data", matches=20), tmp_path / "out")
+    (out / REFERENCE).write_bytes(b'{"inputs": []}')
+    with pytest.raises(ModelRejected, match=r"reference\.json: expected sha256"):
+        load_model(out)
 
 
 def test_what_is_dated_from_until_on_changes_no_weight(tmp_path: Path) -> None:

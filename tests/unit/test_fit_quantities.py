@@ -8,11 +8,12 @@ from actors.domain.features import FEATURE_NAMES
 from actors.domain.features.fitted import fitted
 from actors.domain.features.shot_model import TERMS, expected_goals, shot_terms
 from actors.domain.features.zone_value import COLUMNS, ROWS, value_gained, zone
+from actors.domain.judged import CLOCKS
 from actors.domain.match import state_hash
 from tests.unit.builders import a_book, a_fixture, goal, minute, played, taken_back, whole_match
 from training.count_inputs import report
 from training.fit_quantities import Seen, logistic, zone_values
-from training.live_inputs import CLOCKS, state_of_feed
+from training.live_inputs import state_of_feed
 
 ZONES = COLUMNS * ROWS
 
