@@ -49,7 +49,7 @@ def test_one_row_per_match_and_minute_with_intervals_around_each_probability(tmp
 
 
 def test_a_group_of_inputs_is_worth_nothing_to_a_model_that_does_not_use_it(tmp_path: Path) -> None:
-    root = write_data(tmp_path / "data", matches=60)
+    root = write_data(tmp_path / "data", matches=100)
     matches = load_live(root, "understat", date(2017, 12, 1), date(2018, 12, 1))
     worth = {}
     for folder in (FIRST, SHIPPED):

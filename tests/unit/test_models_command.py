@@ -137,7 +137,7 @@ def test_a_folder_that_fails_its_own_checks_is_refused_before_anybody_is_asked(
 def test_export_lays_out_what_is_live_and_before_that_what_is_configured(
     stores: Stores, log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(stores, "export", str(tmp_path / "configured")) == 0
+    assert run(stores, "export", str(tmp_path / "configured"), f"model={IN_PLAY}") == 0
     with served(log) as replica:
         eventually(lambda: replica.version == IN_PLAY)
         assert run(stores, "swap", str(MODELS / BASELINE)) == 0
