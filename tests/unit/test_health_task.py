@@ -16,7 +16,7 @@ from serve_app.deps import ServedModels
 from tests.conftest import eventually
 from tests.unit.fakes import MemoryLog
 
-VERSION = "inplay-2017-12-01"
+VERSION = "baseline-2017-12-01"  # which has no reference
 QUICK = HealthSettings(every_s=0.01)
 
 

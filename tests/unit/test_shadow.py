@@ -71,7 +71,7 @@ def test_the_command_scores_a_folder_on_matches_since_its_training_data_ends(
     keep(history, a_match("a:1"))
     history.close()
     data = f"--data={stores.folder}"
-    assert main([str(MODELS / "inplay-2017-12-01"), data]) == 0
+    assert main([str(MODELS / "touchline-2017-12-01"), data]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [[f"{minute}'", "n=1"] for minute in CLOCKS.values()]
     assert main(["nobody-1", data]) == 2
