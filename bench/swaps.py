@@ -31,7 +31,7 @@ from cluster.held_models import pack
 from cluster.models import ask
 
 SWAPS = 20
-RATE_PER_S = 60.0  # what Serve's ingress carries here beside the rest
+RATE_PER_S = 30.0  # half of them nine what-ifs each; Serve's ingress on two cores carries little more beside the swaps
 IN_FLIGHT = 256
 ASK_WITHIN_S = 90.0
 WEIGHTS = "weights.safetensors"
