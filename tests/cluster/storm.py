@@ -121,14 +121,14 @@ class Storm:
         self.wait_until_fresh()
         with self._span("kafka"):
             kafka.kill()
-            eventually(lambda: self._all_live_are("SUSPENDED"), timeout_s=40)
+            eventually(lambda: self._all_live_are("SUSPENDED"), timeout_s=120)
         kafka.start(60)
         with self._span("kafka back"):
             self.wait_until_fresh()
 
     def wait_until_fresh(self) -> None:
         """Wait until every match in play has caught up with its feed."""
-        eventually(lambda: self._all_live_are("FRESH"), timeout_s=180)
+        eventually(lambda: self._all_live_are("FRESH"), timeout_s=300)
 
     def _all_live_are(self, state: str) -> bool:
         states = self.watch.looks[-1].states.values() if self.watch.looks else ()
@@ -146,7 +146,7 @@ class Storm:
         config = self.system.config.view
         assert isinstance(config, RedisViewConfig)
         with closing(RedisView(config)) as view:
-            eventually(lambda: all(_knows(view, match_id, seq) for match_id, seq in expected.items()), timeout_s=30)
+            eventually(lambda: all(_knows(view, match_id, seq) for match_id, seq in expected.items()), timeout_s=90)
         self.refilled_s[what] = time.monotonic() - began
 
 

@@ -88,13 +88,13 @@ def test_a_node_is_killed_and_its_matches_go_on_on_the_other(
     log = system.stores.log()
     try:
         system.start()
-        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=120, every_s=0.5)
-        eventually(lambda: len(head.matches()) + len(other.matches()) == MATCHES, timeout_s=30)
+        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=0.5)
+        eventually(lambda: len(head.matches()) + len(other.matches()) == MATCHES, timeout_s=90)
         assert head.matches() and other.matches(), "spread over both"
         before = _clocks(system)
         other.kill()
-        eventually(lambda: _all_are_fresh_and_later_than(system, before), timeout_s=90, every_s=0.5)
-        eventually(lambda: len(head.matches()) == MATCHES, timeout_s=30)
+        eventually(lambda: _all_are_fresh_and_later_than(system, before), timeout_s=240, every_s=0.5)
+        eventually(lambda: len(head.matches()) == MATCHES, timeout_s=90)
         for fixture in fixtures_of(log):
             seqs = [forecast.seq for forecast in counted(log, fixture)]
             assert seqs == sorted(set(seqs)) and len(seqs) > 20
@@ -107,11 +107,11 @@ def _joined(folder: Path, *options: str) -> Node:
     """Start a node; Ray gives up after a minute of its own, which a busy machine can take, so once more then."""
     node = Node(folder, *options)
     try:
-        eventually(node.is_up, timeout_s=120, every_s=0.2)
+        eventually(node.is_up, timeout_s=240, every_s=0.2)
     except AssertionError:
         node.kill()
         node = Node(folder, *options)
-        eventually(node.is_up, timeout_s=120, every_s=0.2)
+        eventually(node.is_up, timeout_s=240, every_s=0.2)
     return node
 
 

@@ -167,7 +167,7 @@ def _check_stores(log: KafkaLog, records: list[Published], open_history: object)
     assert snapshot is not None and snapshot.epoch == 1
     with closing(open_history()) as history:  # type: ignore[operator]
         assert isinstance(history, CassandraHistory)
-        eventually(lambda: [row.seq for row in history.predictions(MATCH, -1, 10_000)] == expected, timeout_s=30)
+        eventually(lambda: [row.seq for row in history.predictions(MATCH, -1, 10_000)] == expected, timeout_s=90)
         rows = history.predictions(MATCH, -1, 10_000)
         assert check_chain(rows, history.heads(MATCH), history.feature_snapshot) == (len(expected), None)
 
