@@ -125,6 +125,7 @@ def local_servers(folder: Path) -> ServicesConfig:
         folder=str(folder),
         jars=str(REPO / ".jars"),
         java_options=["-XX:TieredStopAtLevel=1"],
+        start_timeout_s=300.0,  # beside whole evenings on a slow machine
         kafka=KafkaServiceConfig(port=kafka, controller_port=controller),
         cassandra=CassandraServiceConfig(port=cassandra, storage_port=storage),
         redis=RedisServiceConfig(port=redis),

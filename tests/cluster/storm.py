@@ -91,7 +91,7 @@ class Storm:
             back_at = began + timedelta(seconds=ENOUGH_S)
             time.sleep(max(0.0, (back_at - datetime.now(UTC)).total_seconds()))
             self.spans["cassandra"] = (began, datetime.now(UTC))
-            cassandra.start(120)
+            cassandra.start(300)
 
         waiting = threading.Thread(target=restart, name="restart", daemon=True)
         waiting.start()
@@ -112,7 +112,7 @@ class Storm:
             self._time_refill("stopped")
             server.kill()
             time.sleep(1.0)
-            server.start(30)
+            server.start(120)
             self._time_refill("killed")
 
     def lose_kafka(self) -> None:
@@ -122,7 +122,7 @@ class Storm:
         with self._span("kafka"):
             kafka.kill()
             eventually(lambda: self._all_live_are("SUSPENDED"), timeout_s=120)
-        kafka.start(60)
+        kafka.start(180)
         with self._span("kafka back"):
             self.wait_until_fresh()
 

@@ -51,7 +51,7 @@ def broker(services: Services) -> Iterator[Kafka]:
     kafka = services.named("kafka")
     assert isinstance(kafka, Kafka)
     yield kafka
-    kafka.start(60)
+    kafka.start(180)
 
 
 def values(*texts: str) -> list[NewRecord]:
@@ -176,7 +176,7 @@ class TestAway:
             done = pool.submit(self._follow, log, lambda: (tmp_path / "enough").exists())
             eventually(lambda: notes.stat().st_size > 3_000, timeout_s=60)
             broker.kill()
-            broker.start(60)
+            broker.start(180)
             noted = notes.stat().st_size
             eventually(lambda enough=noted + 3_000: notes.stat().st_size > enough, timeout_s=60)
             (tmp_path / "enough").touch()
@@ -214,7 +214,7 @@ class TestAway:
         with pytest.raises(StoreUnavailable):
             log.end_offsets(FEED)
         assert time.monotonic() - began < 60, "nothing hangs"
-        broker.start(60)
+        broker.start(180)
         eventually(lambda: _appended(log, "after"), timeout_s=30)
         texts = [r.value for r in read_all(log)]
         assert texts[0] == b"before" and texts[-1] == b"after"
@@ -243,7 +243,7 @@ class TestStart:
         password.write_text("not-the-secret-7261")
         port, controller = free_ports(2)
         guarded = _Guarded(port, controller, tmp_path)
-        guarded.start(60)
+        guarded.start(180)
         try:
             asked = KafkaFeedConfig(
                 servers=[f"127.0.0.1:{port}"],
