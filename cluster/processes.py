@@ -1,17 +1,16 @@
 """One Touchline per data folder: a lock, the pids it started, and an end to those that an earlier one left behind."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from actors.adapters.file_lock import held
 from actors.domain.errors import SetupError
 
 _ENDS_WITHIN_S = 3.0
@@ -20,25 +19,13 @@ _LISTENS_WITHIN_S = 3.0
 _SAME_WITHIN_S = 1.5  # when a process began is told from the boot time, which moves when the clock is set
 
 
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder's lock, which the kernel lets go of whatever ends us.
+def only_one(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the data folder's lock.
 
     Raises:
         SetupError: The folder cannot be written, or another Touchline uses it.
     """
-    path = folder / "run" / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a+")
-    except OSError as error:
-        raise SetupError(f"the data folder {folder} cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SetupError(f"the data folder {folder} is in use by another Touchline") from error
-        yield
+    return held(folder / "run" / "lock", f"the data folder {folder}", " is in use by another Touchline")
 
 
 def need_port(host: str, port: int, key: str) -> None:

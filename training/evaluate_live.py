@@ -14,7 +14,7 @@ from training.ablation import ablation, ablation_lines
 from training.calibration import CONFORMAL, largest_error
 from training.live_anchors import with_forecasts, without_prices
 from training.live_data import LiveMatches, load_live
-from training.live_score import MINUTES, LiveForecasts, Scores, baseline, forecast, score
+from training.live_score import MINUTES, POOLED, LiveForecasts, Scores, baseline, forecast, score
 from training.metrics import FloatArray, Interval, paired_bootstrap
 from training.model_file import PREMATCH_FOLDER, Manifest
 from training.network import TorchForecaster
@@ -25,7 +25,6 @@ from training.score_comparables import comparables_table
 
 SUITES = {"live_understat": "understat", "live_wyscout": "wyscout"}
 INPUTS = ("full", "no_odds", "past_odds")
-_POOLED = slice(1, 6)  # 15' to 75'
 _MINUTES = tuple(f"{minute}'" for minute in MINUTES)
 
 
@@ -54,7 +53,7 @@ def run(config: EvaluateConfig) -> list[str]:
         *score_table(scores, reference, config),
         *_calibration(ours, matches, config.seed),
         *_conformal(ours, matches, manifest),
-        *_comparables(ours, matches, manifest, config),
+        *_comparables(ours, matches, manifest, {"model": scores, "baseline": reference}, config),
         *ablation_lines(worth),
     ]
     if config.out:
@@ -131,7 +130,7 @@ def score_table(ours: Scores, theirs: Scores, config: EvaluateConfig) -> list[st
         lines.append(f"{name + ' model':24}" + "".join(f"{value:>22.5f}" for value in mine.mean(axis=1)))
         gains = _gains(mine - reference, config)
         lines.append(f"{'  difference x .001':24}" + "".join(f"{gain.thousandths():>22}" for gain in gains))
-    pooled = (ours.rps - theirs.rps)[_POOLED].mean(axis=0)
+    pooled = (ours.rps - theirs.rps)[POOLED].mean(axis=0)
     gain = paired_bootstrap(pooled, config.seed, config.resamples)
     return [*lines, f"mean RPS over 15'-75', difference x .001: {gain.thousandths()}"]
 
@@ -163,13 +162,17 @@ def _conformal(forecasts: LiveForecasts, matches: LiveMatches, manifest: Manifes
 
 
 def _comparables(
-    forecasts: LiveForecasts, matches: LiveMatches, manifest: Manifest, config: EvaluateConfig
+    forecasts: LiveForecasts,
+    matches: LiveMatches,
+    manifest: Manifest,
+    others: Mapping[str, Scores],
+    config: EvaluateConfig,
 ) -> list[str]:
     """Return how comparables score beside the model that they are told of; only where that knows all there is."""
     if config.inputs != INPUTS[0]:
         return []
     root, until = Path(config.data.root), date.fromisoformat(manifest.trained_until)
-    return comparables_table(root, until, forecasts, matches, config.seed, config.resamples)
+    return comparables_table(root, until, forecasts, matches, others, config.seed, config.resamples)
 
 
 def _by_minute(values: Sequence[float]) -> str:

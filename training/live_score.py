@@ -15,6 +15,7 @@ from training.live_data import HALF_TIME, IntArray, LiveMatches
 from training.metrics import accuracy, log_loss, ranked_probability_score
 
 MINUTES = (0, 15, 30, 45, 60, 75, 85)
+POOLED = slice(1, 6)  # of MINUTES: 15' to 75', which the protocol's pooled scores are means over
 SPLITS = {  # [start, end) by suite; the protocol, "Splits"
     ("understat", "validation"): (date(2018, 7, 1), date(2019, 7, 1)),
     ("understat", "test"): (date(2019, 7, 1), date(2020, 9, 1)),

@@ -9,17 +9,16 @@ lowest priority.
 Exit code 0: decided, either way. 1: it failed, and the decision says why. 2: it could not begin.
 """
 
-import fcntl
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psutil
 
+from actors.adapters.file_lock import held
 from actors.domain.errors import SetupError
 from conf.run import EXIT_SETUP, WrongOptions, load
 from training.decisions import FOLDER, Decision
@@ -57,20 +56,9 @@ def as_of_date(when: str, now: datetime) -> date:
     return date.fromisoformat(when)
 
 
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of retraining, which the kernel lets go of whatever ends us; raises SetupError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+")
-    except OSError as error:
-        raise SetupError(f"{folder} cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SetupError(f"{folder}: a retraining is under way there") from error
-        yield
+def only_one(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of retraining; raises SetupError."""
+    return held(folder / "lock", str(folder), ": a retraining is under way there")
 
 
 def step_back() -> None:

@@ -1,5 +1,6 @@
 """Comparables scored as a forecast (target Q10): how often each result followed on the nearest past states."""
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -11,17 +12,21 @@ from actors.domain.errors import SetupError
 from actors.domain.markets import TwoWay
 from actors.domain.past import PastStates
 from training.live_data import LiveMatches
-from training.live_score import MINUTES, LiveForecasts, baseline, score
+from training.live_score import MINUTES, POOLED, LiveForecasts, Scores, score
 from training.metrics import paired_bootstrap
 from training.past_states import load_past
 
-_POOLED = slice(1, 6)  # 15' to 75'
-
 
 def comparables_table(
-    root: Path, until: date, forecasts: LiveForecasts, matches: LiveMatches, seed: int, resamples: int
+    root: Path,
+    until: date,
+    forecasts: LiveForecasts,
+    matches: LiveMatches,
+    others: Mapping[str, Scores],
+    seed: int,
+    resamples: int,
 ) -> list[str]:
-    """Return the log loss of comparables from before `until` beside the model's and the baseline's, line by line."""
+    """Return the log loss of comparables from before `until` beside that of others, by name, line by line."""
     try:
         past = load_past(root, until)
     except SetupError as error:  # the model is scored without them
@@ -30,9 +35,9 @@ def comparables_table(
         return [f"comparables: no past matches before {until}"]
     ours = score(comparable_chances(past, forecasts.to_come, matches), matches).log_loss
     lines = [f"comparables, {len(past.matches)} past matches before {until}, log loss less that of"]
-    for name, chances in (("model", forecasts.chances), ("baseline", baseline(matches))):
-        apart = ours - score(chances, matches).log_loss
-        rows = [*apart, apart[_POOLED].mean(axis=0), apart.mean(axis=0)]
+    for name, scores in others.items():
+        apart = ours - scores.log_loss
+        rows = [*apart, apart[POOLED].mean(axis=0), apart.mean(axis=0)]
         labels = [*(f"{minute}'" for minute in MINUTES), "15'-75'", "all"]
         gains = [paired_bootstrap(row, seed, resamples) for row in rows]
         found = "; ".join(f"{label} {gain.thousandths()}" for label, gain in zip(labels, gains, strict=True))

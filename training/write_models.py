@@ -13,7 +13,7 @@ from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.drift import INPUTS, REFERENCE, Reference, describe
 from training.calibration import CONFORMAL, conformal_threshold
 from training.live_data import FloatArray, LiveMatches
-from training.live_score import MINUTES, baseline, forecast, inputs_at, score
+from training.live_score import MINUTES, POOLED, baseline, forecast, inputs_at, score
 from training.model_file import (
     IN_PLAY,
     PREMATCH,
@@ -35,7 +35,6 @@ from training.stages import PREMATCH_PREFIX, Progress, Work
 
 KIND = "in-play network: odds-anchored score-state chain, corrected by shots, goals and state"
 _REDS = ("home_reds", "away_reds")
-_POOLED = slice(1, 6)  # of MINUTES: 15' to 75', which the manifest's scores are means over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +163,8 @@ def _metrics(forecaster: TorchForecaster, matches: LiveMatches) -> dict[str, flo
     chances, metrics = forecast(forecaster, matches).chances, {}
     for who, table in (("model", chances), ("baseline", baseline(matches))):
         scores = score(table, matches)
-        metrics[f"fitted_rps_{who}"] = round(float(scores.rps[_POOLED].mean()), 6)
-        metrics[f"fitted_log_loss_{who}"] = round(float(scores.log_loss[_POOLED].mean()), 6)
+        metrics[f"fitted_rps_{who}"] = round(float(scores.rps[POOLED].mean()), 6)
+        metrics[f"fitted_log_loss_{who}"] = round(float(scores.log_loss[POOLED].mean()), 6)
     for minute, table in zip(MINUTES, chances, strict=True):
         metrics[CONFORMAL.format(minute=minute)] = round(conformal_threshold(table, matches.outcome, 0.9), 6)
     return metrics

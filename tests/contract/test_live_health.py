@@ -11,13 +11,13 @@ from actors.domain.distribution import ForecastInputs
 from actors.domain.drift import REFERENCE, Reference, describe
 from actors.domain.events import Clock
 from actors.domain.fixtures import Fixture, encode_fixture
-from actors.domain.forecast import AsOf, Forecast, encode_published
+from actors.domain.forecast import AsOf, Forecast
 from actors.domain.health import HealthReport
 from actors.domain.judged import CLOCKS
 from actors.domain.ports import FIXTURES, HistoryBatch, NewRecord, PredictionRow
 from cluster.health import NO_MATCH, NO_REFERENCE, NO_RESULT, HealthSettings, LiveMatches, references_of, report
 from tests.contract.twins import HISTORIES, AnyHistory, open_history
-from tests.unit.api_world import KICK_OFF, MODEL, a_fixture, a_forecast
+from tests.unit.api_world import KICK_OFF, MODEL, a_fixture, a_forecast, prediction_row
 from tests.unit.fakes import MemoryLog
 
 NOW = KICK_OFF + timedelta(hours=3)
@@ -54,20 +54,7 @@ def a_match(match_id: str, ticks: int = 3, swapped_at: int = 99, result: str | N
 
 
 def keep(history: AnyHistory, forecasts: list[Forecast]) -> None:
-    rows = [
-        PredictionRow(
-            prediction_id=each.prediction_id,
-            match_id=each.match_id,
-            seq=each.seq,
-            model_version=each.model_version,
-            feature_snapshot_id=each.feature_snapshot_id,
-            prev_hash=each.prev_hash,
-            row_hash=each.row_hash,
-            forecast=encode_published(each),
-        )
-        for each in forecasts
-    ]
-    history.write(HistoryBatch(predictions=tuple(rows)))
+    history.write(HistoryBatch(predictions=tuple(map(prediction_row, forecasts))))
 
 
 def announce(log: MemoryLog, *fixtures: Fixture) -> None:

@@ -221,19 +221,7 @@ class World:
 
     def keep(self, *forecasts: Forecast, snapshots: bool = True) -> None:
         """Write to history what the history writer would."""
-        rows = tuple(
-            PredictionRow(
-                prediction_id=each.prediction_id,
-                match_id=each.match_id,
-                seq=each.seq,
-                model_version=each.model_version,
-                feature_snapshot_id=each.feature_snapshot_id,
-                prev_hash=each.prev_hash,
-                row_hash=each.row_hash,
-                forecast=encode_published(each),
-            )
-            for each in forecasts
-        )
+        rows = tuple(map(prediction_row, forecasts))
         inputs = tuple(feature_snapshot(each.inputs) for each in forecasts) if snapshots else ()
         last = forecasts[-1]
         head = ChainHeadRow(match_id=last.match_id, seq=last.seq, count=len(forecasts), row_hash=last.row_hash)
@@ -299,3 +287,17 @@ def listening(world: World, **changes: object) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+def prediction_row(forecast: Forecast) -> PredictionRow:
+    """Return what the history writer keeps of a forecast."""
+    return PredictionRow(
+        prediction_id=forecast.prediction_id,
+        match_id=forecast.match_id,
+        seq=forecast.seq,
+        model_version=forecast.model_version,
+        feature_snapshot_id=forecast.feature_snapshot_id,
+        prev_hash=forecast.prev_hash,
+        row_hash=forecast.row_hash,
+        forecast=encode_published(forecast),
+    )
