@@ -10,7 +10,9 @@ UV := 0.13.9
 DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
 STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
+PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
+LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
@@ -36,23 +38,23 @@ DO ?= up
 services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
-# What plays whole evenings mostly waits, so the rest runs beside it; with ARGS, pytest runs as told.
-test: setup browser servers lint
+# Three runs side by side, since those with real servers mostly wait; the one that only computes stands back for them.
+test: setup browser servers
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	@rest=$$(mktemp); $(PY) -m pytest -p no:cacheprovider --durations=10 tests/unit tests/contract tests/simulation >$$rest 2>&1 & beside=$$!; \
-	  $(PY) -m pytest --durations=10 tests/cluster; status=$$?; wait $$beside || status=$$?; cat $$rest; rm $$rest; exit $$status
+	@logs=$$(mktemp -d); runs=""; \
+	  (renice -n 10 $$BASHPID && $(LINT) && $(PYTEST) tests/unit tests/simulation) >$$logs/unit 2>&1 & runs="$$runs $$!"; \
+	  $(PYTEST) tests/contract >$$logs/contract 2>&1 & runs="$$runs $$!"; \
+	  $(PYTEST) tests/cluster; status=$$?; \
+	  for run in $$runs; do wait $$run || status=$$?; done; cat $$logs/*; rm -r $$logs; exit $$status
 endif
 
 soak: setup
 	$(PY) -m pytest -m soak tests/cluster tests/contract $(ARGS)
 
 lint: setup
-	$(VENV)/bin/ruff check $(CODE)
-	$(VENV)/bin/ruff format --check $(CODE)
-	$(VENV)/bin/mypy
-	$(PY) -m pytest tests/unit/test_architecture.py
+	$(LINT)
 
 bench: setup
 	@$(PY) -m bench $(ARGS)

@@ -16,6 +16,7 @@ from actors.domain.published import NOTHING, Accepted, accept
 logger = logging.getLogger("touchline.ownership")
 
 _READ_BATCH = 1_000
+_READ_WITHIN_S = 5.0  # what is read for is there: a server that is busy gets its time
 _CLAIMS = 20  # as many owners may race for one match before the last of them gives up
 
 
@@ -77,7 +78,7 @@ def _read_to(
     """Read on up to `end`; return what counts, where to read on, and when the log took the last record read."""
     taken_at = None
     while position < end:
-        records = log.read(FORECASTS, {partition: position}, _READ_BATCH, wait_s=1.0)
+        records = log.read(FORECASTS, {partition: position}, _READ_BATCH, wait_s=_READ_WITHIN_S)
         if not records:
             raise StoreUnavailable(FORECASTS, f"reading {partition} up to {end}", f"nothing behind {position}")
         records = [record for record in records if record.offset < end]

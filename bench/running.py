@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -92,10 +92,10 @@ class System:
         assert self._process is not None
         root = psutil.Process(self._process.pid)
         family = [root, *root.children(recursive=True)]
-        for process in family:
-            process.send_signal(signal.SIGSTOP)  # or some would see others go
-        for process in family:
-            process.send_signal(signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, or some would see others go
+            for process in family:
+                with suppress(psutil.NoSuchProcess):  # a worker that Ray let go meanwhile
+                    process.send_signal(number)
         self._process.wait(timeout=10)
 
     def stop(self) -> float:

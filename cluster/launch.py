@@ -39,6 +39,8 @@ SETTINGS_OF_RAY = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_timeout_ms_task_wait_for_death_info": "50",  # else a standby hears of a death a second later
+    "RAY_prestart_worker_first_driver": "0",  # nothing here runs as a task, and each idle worker is two seconds of CPU
+    "RAY_enable_worker_prestart": "0",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
 }

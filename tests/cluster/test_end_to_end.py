@@ -35,9 +35,11 @@ from tests.cluster.storm import Storm, Watch
 from tests.conftest import eventually
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 
-MATCHES = 4
+NAMES = [f"cluster/demo/wyscout_{number}.json.xz" for number in (2499781, 2499841)]
+MATCHES = len(NAMES)
 MARK = "window.openedOnce = (window.openedOnce || 0) + 1"
 OPTIONS = [
+    f"replay.matches={NAMES}",
     "replay.speed=60",
     "replay.loop=false",
     "match.conflate_behind_records=100000",
@@ -179,7 +181,7 @@ def test_every_forecast_replays_identically_whatever_the_batch(played: Played, b
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     identical, total = _totals(done.stdout)
-    assert identical == total > 2_000
+    assert identical == total > 500 * MATCHES
 
 
 def test_the_audit_names_a_row_that_was_changed(played: Played, tmp_path: Path) -> None:
@@ -233,10 +235,11 @@ def test_without_cassandra_forecasts_go_on(played: Played) -> None:
     kafka = (storm.spans["kafka"][0], storm.spans["kafka back"][1])
     stamps = [f.stamps.published for fixture in played.fixtures for f in counted(played.log, fixture)]
     meanwhile = [at for at in stamps if span[0] < at < span[1] and not kafka[0] < at < kafka[1]]
-    assert len(meanwhile) > 500
+    assert len(meanwhile) > 100 * MATCHES
     looks = [look for look in storm.watch.during(span) if not kafka[0] <= look.at <= kafka[1]]
-    fresh = sum(state == "FRESH" for look in looks for state in look.states.values())
-    assert fresh > 0.8 * sum(len(look.states) for look in looks)
+    for part in range(4):  # all the time, not just until something was full
+        quarter = looks[part * len(looks) // 4 : (part + 1) * len(looks) // 4]
+        assert any("FRESH" in look.states.values() for look in quarter)
 
 
 def test_redis_is_refilled_within_five_seconds_of_its_return(played: Played) -> None:

@@ -45,10 +45,10 @@ PECULIAR = {
 
 @pytest.mark.needs_data
 def test_matches_of_every_league_fold_to_score_cards_and_substitutions_of_their_sheets(data_root: Path) -> None:
-    """Every tenth match; `python -m cluster.check_sheets` compares all 1,332, of which none differs."""
+    """Every thirtieth match; `python -m cluster.check_sheets` compares all 1,332, of which none differs."""
     matches = [match.match_id for match in list_matches(data_root, "wyscout")]
     assert len(matches) == 1332
-    found = {match_id: differences(data_root, match_id) for match_id in matches[::10]}
+    found = {match_id: differences(data_root, match_id) for match_id in matches[::30]}
     assert {match_id: different for match_id, different in found.items() if different} == {}
 
 
