@@ -24,14 +24,14 @@ from cluster.health import recorded_id
 from cluster.held_models import unpack
 from cluster.live_models import LiveModels
 from training.model_file import PREMATCH_FOLDER
-from training.prematch.live import Match, prematch_of
+from training.prematch.live import Match, load_countries, prematch_of
 from training.prematch.model import PrematchModel
 from training.prematch.store import read_prematch
-from training.prematch.table import load_table
 
 logger = logging.getLogger("touchline.priors")
 
 _TOTAL = 2.5  # goals: the line of the results file
+_CLOSE = 1e-9  # of chances
 
 
 class Basis(Struct, frozen=True):
@@ -94,11 +94,12 @@ class Priors:
         self, speaker: Speaker, due: Mapping[str, tuple[Match, Basis]], played: Sequence[Match], now: datetime
     ) -> int:
         upcoming = [match for match, _ in due.values()]
-        found = prematch_of(speaker.model, speaker.version, load_table(self._root), upcoming, played)
+        table = load_countries(self._root, {match.league for match in upcoming})
+        found = prematch_of(speaker.model, speaker.version, table, upcoming, played)
         count = 0
         for (match_id, (_, basis)), prematch in zip(due.items(), found, strict=True):
             _, before = self._told.get(match_id, (_UNKNOWN, None))
-            if prematch is not None and prematch != before:
+            if prematch is not None and is_news(before, prematch):
                 self._append(self._book.fixtures[match_id], prematch, now)
                 count += 1
             self._told[match_id] = basis, prematch
@@ -159,6 +160,16 @@ class Priors:
                 return None
             manifest, model, _ = read_prematch(folder)
         return Speaker(version=version, trained_until=date.fromisoformat(manifest.trained_until), model=model)
+
+
+def is_news(before: Prematch | None, now: Prematch) -> bool:
+    """Say whether there is more to tell; last bits depend on which countries were computed side by side."""
+    if before is None:
+        return True
+    one, other = before.prior, now.prior
+    chances = [abs(getattr(one, name) - getattr(other, name)) for name in ("home", "draw", "away", "over")]
+    same = replace(one, home=other.home, draw=other.draw, away=other.away, over=other.over) == other
+    return not same or max(chances) > _CLOSE
 
 
 def match_of(fixture: Fixture) -> Match | None:

@@ -13,8 +13,8 @@ from actors.domain.match import STATE_SCHEMA, MatchState, encode_state, new_matc
 from actors.domain.models import Committed, encode_model_record
 from actors.domain.ports import FEED, FIXTURES, MODELS, MatchSnapshot, ModelRow, NewRecord
 from cluster.held_models import pack
-from cluster.priors import Priors, match_of, result_of
-from tests.unit.builders import a_fixture, goal, minute, play, played, red, totals, whole_match
+from cluster.priors import Priors, is_news, match_of, result_of
+from tests.unit.builders import a_fixture, a_prior, goal, minute, play, played, red, totals, whole_match
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 from tests.unit.prematch_data import write_results
 from tests.unit.test_fit import SHIPPED
@@ -221,6 +221,14 @@ def test_a_recorded_match_that_is_played_again_counts_once(world: World) -> None
     (record,) = world.told("p:1")
     assert isinstance(record.payload, Prematch)
     assert record.payload.prior.as_of == date(2020, 11, 4)
+
+
+def test_the_last_bits_are_no_news() -> None:
+    before = Prematch(prior=a_prior())
+    assert is_news(None, before)
+    assert not is_news(before, Prematch(prior=a_prior(home=0.5 + 1e-12)))
+    assert is_news(before, Prematch(prior=a_prior(home=0.51, away=0.19)))
+    assert is_news(before, Prematch(prior=a_prior(variant="no_odds")))
 
 
 def test_a_result_is_what_the_results_file_would_say() -> None:

@@ -6,17 +6,23 @@ Values are those of evaluation: the same functions compute them, from the same t
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from msgspec import Struct
 
 from actors.domain.events import Prematch
 from actors.domain.features.prematch import GIVEN
 from actors.domain.prior import Prior
+from training.live_data import RESULTS, parquet_path, read_columns, unreadable
 from training.prematch.inputs import PrematchInputs, prematch_inputs
 from training.prematch.model import BoolArray, Known, PrematchForecast, PrematchModel, forecast
-from training.prematch.table import BOOKS, FloatArray, IntArray, ResultTable
+from training.prematch.table import BOOKS, FloatArray, IntArray, ResultTable, load_table
 
 _CLOCK = ZoneInfo("Europe/London")  # of days and hours in the results file, whatever the league
 _EPOCH = date(1970, 1, 1)
@@ -56,6 +62,27 @@ class Match(Struct, frozen=True, kw_only=True):
         return self.league, self.home, self.away
 
 
+def load_countries(root: Path, leagues: Iterable[str]) -> ResultTable:
+    """Load the results of the countries of these leagues: no others bear on them.
+
+    Raises:
+        SetupError: As `load_table`.
+    """
+    names = read_columns(root, RESULTS, ["league", "country"])
+    theirs = pc.is_in(names.column("league").cast(pa.string()), pa.array(sorted(leagues), pa.string()))
+    countries = names.column("country").filter(theirs).unique().to_pylist()
+    return load_table(root, partial(_read, countries))
+
+
+def _read(countries: list[str], root: Path, relative: str, columns: list[str]) -> pa.Table:
+    path = parquet_path(root, relative, columns)
+    theirs = pc.field("country").cast(pa.string()).isin(pa.array(countries, pa.string()))
+    try:
+        return pq.read_table(path, columns=columns, filters=theirs)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+
+
 def prematch_of(
     model: PrematchModel, version: str, table: ResultTable, upcoming: Sequence[Match], played: Sequence[Match]
 ) -> list[Prematch | None]:
@@ -63,11 +90,10 @@ def prematch_of(
 
     Args:
         version: Of the model.
-        table: All results; those of a match's own day and later do not count for it.
+        table: Results of the countries of these matches at the least; those of a match's own day and later do not
+            count for it.
         played: Matches of the log, some of which the table may have already.
     """
-    leagues = {match.league for match in upcoming}
-    table = _of_countries(table, leagues)
     rated = {table.league_names[code] for code in np.unique(table.league).tolist()}
     known = [match for match in upcoming if match.league in rated]
     if not known:
@@ -145,13 +171,6 @@ def _numbers(inputs: PrematchInputs, row: int) -> dict[str, float]:
         for pair in zip(group.names, group.values[row].tolist(), strict=True)
     ]
     return {name: value for name, value in pairs if name in GIVEN and np.isfinite(value)}
-
-
-def _of_countries(table: ResultTable, leagues: Iterable[str]) -> ResultTable:
-    """Return the results of the countries of these leagues: no others bear on them."""
-    countries = {table.team_names[code][0] for code in table.home[table.in_leagues(tuple(leagues))].tolist()}
-    is_theirs = np.array([country in countries for country, _ in table.team_names], dtype=np.bool_)
-    return table.rows(is_theirs[table.home])
 
 
 def _rows(table: ResultTable, matches: Sequence[Match]) -> ResultTable:
