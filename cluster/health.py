@@ -73,7 +73,7 @@ class LiveMatches:
         for match_id in sorted(self._followed, key=_run):
             if since is not None and self._book.fixtures[match_id].kick_off < since:
                 continue
-            followed, recorded = self._followed[match_id], _recorded(match_id)
+            followed, recorded = self._followed[match_id], recorded_id(match_id)
             if followed.result is not None or recorded not in newest:
                 newest[recorded] = followed
         return list(newest.values())
@@ -177,7 +177,7 @@ def scored(settled: Iterable[Followed]) -> dict[int, list[Scored]]:
     return by_minute
 
 
-def _recorded(match_id: str) -> str:
+def recorded_id(match_id: str) -> str:
     """Return the id of the recorded match that a fixture of cluster.replay plays: it adds the number of the run."""
     base, _, run = match_id.rpartition(".")
     return base if base and run.isdigit() else match_id

@@ -152,7 +152,7 @@ class System:
         _, hanging = ray.wait(stopping, num_returns=len(stopping), timeout=3.0) if stopping else ([], [])
         if hanging:
             logger.warning("Matches did not stop in time", extra={"matches": len(hanging)})
-        for name in ("history", "health"):
+        for name in ("history", "health", "priors"):
             self._call(name, "stop")
         if self._config.ray.address != LOCAL:  # the nodes stay, so what is ours on them must go
             self._leave_nodes()
@@ -271,6 +271,7 @@ class System:
         from actors.supervisor import FixtureSupervisor
         from cluster.health_metrics import HealthMetrics
         from cluster.health_task import HealthTask
+        from cluster.prior_task import PriorTask
         from cluster.runner import RayMatchRunner
         from cluster.wiring import HEALTH_ACTOR
 
@@ -280,6 +281,10 @@ class System:
         self._actors["history"] = history.remote(wiring.stores.log, wiring.stores.history)
         health = ray.remote(HealthTask).options(name=HEALTH_ACTOR, **plain)
         self._actors["health"] = health.remote(wiring.stores.log, wiring.stores.history, HealthMetrics)
+        if self._config.match.priors:
+            stores, root = wiring.stores, Path(self._config.data.root).resolve()
+            priors = ray.remote(PriorTask).options(name="priors", **plain)
+            self._actors["priors"] = priors.remote(stores.log, stores.history, stores.snapshots, root)
         supervisor = ray.remote(FixtureSupervisor).options(name="fixture_supervisor", **plain)
         runner = partial(RayMatchRunner, wiring)
         self._actors["supervisor"] = supervisor.remote(wiring.stores.log, runner, wiring.supervisor_settings())

@@ -6,6 +6,7 @@ from threading import Lock
 
 from actors.domain.errors import OffsetOutOfRange, SnapshotUnreadable, StoreUnavailable
 from actors.domain.features import Extracted, Extractor, PreMatch
+from actors.domain.features.prematch import GIVEN
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.match import STATE_SCHEMA, MatchState, decode_state, new_match
 from actors.domain.ports import FEED, EventLog, MatchSnapshot, SnapshotStore
@@ -22,12 +23,11 @@ class LoggedInputs:
         self,
         open_log: Callable[[], EventLog],
         open_snapshots: Callable[[], SnapshotStore],
-        before: Callable[[Fixture], PreMatch] = lambda _: PreMatch(),
         most_matches: int = 64,
     ) -> None:
-        """Take what opens the stores, when first needed. `before` says what was known before kick-off."""
+        """Take what opens the stores, when first needed."""
         self._open_log, self._open_snapshots = open_log, open_snapshots
-        self._before, self._most = before, most_matches
+        self._most = most_matches
         self._log: EventLog | None = None
         self._snapshots: SnapshotStore | None = None
         self._kept: OrderedDict[str, tuple[MatchState, Extractor]] = OrderedDict()
@@ -53,7 +53,7 @@ class LoggedInputs:
             self._kept[fixture.match_id] = state, extractor
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-            return extractor.extract(state, self._before(fixture))
+            return extractor.extract(state, known_before(state))
 
     def _snapshot(self, fixture: Fixture, lease: Lease, seq: int) -> MatchState:
         """Return the newest snapshot's state if it does not know too much, else that of a match unread."""
@@ -85,3 +85,9 @@ class LoggedInputs:
                     state, _ = step(state, entry)
             at = records[-1].offset + 1
         return state
+
+
+def known_before(state: MatchState) -> PreMatch:
+    """Return what the log says was known before kick-off; inputs that the catalogue has no more are left out."""
+    numbers = state.prematch.numbers if state.prematch else {}
+    return PreMatch(numbers={name: value for name, value in numbers.items() if name in GIVEN})

@@ -40,6 +40,7 @@ class MatchConfig:
     read_batch: int = 256
     conflate_behind_records: int = 256  # a batch this full means the match is behind: ticks' forecasts are left out
     predict_timeout_s: float = 10.0
+    priors: bool = True  # ratings and form, by the results of data.root and of the log, speak where there are no prices
 
     def __post_init__(self) -> None:
         need_whole("match.snapshot_every_records", self.snapshot_every_records)

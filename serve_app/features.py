@@ -53,4 +53,12 @@ CATALOGUE: tuple[Feature, ...] = (
         "feed",
         "one entry a goal, or missing",
     ),
+    _feature(
+        "prior",
+        "what ratings and form say of the result and of more than 2.5 goals; speaks where there are no prices",
+        "probability",
+        "ratings",
+        "probabilities with their variant, model and the day of the newest result known, or missing",
+        _FIXED,
+    ),
 )

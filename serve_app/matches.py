@@ -200,7 +200,7 @@ class Matches:
 
 def input_values(inputs: ForecastInputs, forecast: Forecast, freshness: Freshness) -> list[InputValue]:
     """Return each input with its age: of the state as the feed is silent, of prices against the forecast's event."""
-    values = msgspec.to_builtins(inputs)
+    values = {"prior": None, **msgspec.to_builtins(inputs)}
     ages = {"feed": freshness.feed_silent_s, "odds": _price_age_s(forecast.price, forecast), "fixture": None}
     return [
         InputValue(

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from msgspec import UNSET
 from torch import Tensor
 
 from actors.domain.distribution import FloatArray, ForecastInputs, Intervals, ScoreDistribution
@@ -57,6 +58,8 @@ class Parts(ABC):
         prices = inputs.anchor_1x2
         if prices is not None and _is_book(prices):
             return (prices, _usable(inputs.anchor_over_under)), "prices"
+        if inputs.prior is not UNSET and _is_book(inputs.prior.prices):
+            return (inputs.prior.prices, _usable(inputs.prior.totals)), inputs.prior.basis
         home, away, basis = self.ratings.means(inputs.league, inputs.home_team, inputs.away_team)
         return (home, away), basis
 

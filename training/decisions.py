@@ -1,5 +1,7 @@
 """Decisions on retrained models: one JSON file each, beside the candidates; what ran last is read from them."""
 
+import shutil
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,8 @@ from training.window import Window
 
 FOLDER = "retraining"  # of candidates, below the data folder
 _DECISIONS = "decisions"
+CANDIDATE = "retrained-"  # how the name of a candidate's folder begins
+_KEPT = 7  # candidates beside those that were served, the newest
 _DAY = timedelta(days=1)
 
 Outcome = Literal["under way", "accepted", "rejected", "too little data", "failed"]
@@ -46,12 +50,32 @@ def write_decision(folder: Path, decision: Decision) -> Path:
 
 def last_decision(folder: Path) -> Decision | None:
     """Return the decision of the run that began last; one that cannot be read does not count."""
+    return next(_decisions(folder), None)
+
+
+def remove_old(folder: Path, kept: int = _KEPT) -> list[str]:
+    """Remove the candidates' folders but for the newest; return their names.
+
+    What is or was served or a champion stays, whatever its age, and all of them where a decision cannot be read.
+    """
+    decisions = list(_decisions(folder))
+    if len(decisions) < len(list((folder / _DECISIONS).glob("*.json"))):
+        return []
+    served = {each.candidate for each in decisions if each.is_served} | {each.champion for each in decisions}
+    found = [path for path in folder.glob(f"{CANDIDATE}*") if path.is_dir() and path.name not in served]
+    old = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[kept:]
+    for path in old:
+        shutil.rmtree(path)
+    return sorted(path.name for path in old)
+
+
+def _decisions(folder: Path) -> Iterator[Decision]:
+    """Yield the decisions that can be read, the run that began last first."""
     for path in sorted((folder / _DECISIONS).glob("*.json"), reverse=True):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Decision)
+            yield msgspec.json.decode(path.read_bytes(), type=Decision)
         except msgspec.DecodeError:
             continue
-    return None
 
 
 def due_at(last: Decision | None, started_at: datetime, every: timedelta, at: time | None) -> datetime:

@@ -13,8 +13,6 @@ from training.prematch.model import Known, forecast
 from training.prematch.store import read_prematch
 from training.prematch.table import ResultTable, load_table
 
-_DAYS_APART = 3  # days of kick-off are UTC, those of results local; a postponed match keeps its pairing, not its day
-
 
 def without_prices(matches: LiveMatches) -> LiveMatches:
     """Return the matches as if nobody had priced them."""
@@ -42,7 +40,9 @@ def with_forecasts(matches: LiveMatches, prematch: Path, root: Path, until: date
     places = result_rows(matches, table)
     found = np.flatnonzero(places >= 0)
     rows = places[found]
-    answer = forecast(model, table.rows(rows), prematch_inputs(table).rows(rows), known)
+    inputs = prematch_inputs(table).rows(rows)
+    inputs = replace(inputs, play=inputs.play.without("referee_home"))  # a fixture as it is served names none
+    answer = forecast(model, table.rows(rows), inputs, known)
     priceless = without_prices(matches)
     prices, over_under = priceless.prices, priceless.over_under
     prices[found] = 1 / answer.outcome
@@ -52,18 +52,5 @@ def with_forecasts(matches: LiveMatches, prematch: Path, root: Path, until: date
 
 def result_rows(matches: LiveMatches, table: ResultTable) -> IntArray:
     """Return (n,) the row of each match in the results, -1 where there is none of these teams within a few days."""
-    names = [name for _, name in table.team_names]
-    played: dict[tuple[str, str, str], list[int]] = {}
-    codes = zip(table.league.tolist(), table.home.tolist(), table.away.tolist(), strict=True)
-    for row, (league, home, away) in enumerate(codes):
-        played.setdefault((table.league_names[league], names[home], names[away]), []).append(row)
     keys = zip(matches.league, matches.home, matches.away, strict=True)
-    days = matches.day.astype(np.int64).tolist()
-    return np.array(
-        [_nearest(played.get(key, []), table.day, day) for key, day in zip(keys, days, strict=True)], dtype=np.int64
-    )
-
-
-def _nearest(rows: list[int], days: IntArray, day: int) -> int:
-    row = min(rows, key=lambda row: abs(int(days[row]) - day), default=-1)
-    return row if row >= 0 and abs(int(days[row]) - day) <= _DAYS_APART else -1
+    return table.nearest(keys, matches.day.astype(np.int64).tolist())

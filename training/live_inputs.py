@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from actors.adapters.feeds import MatchFeed
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import Correction, Odds, Retraction, Snapshot, Tick
+from actors.domain.events import Correction, Odds, Prematch, Retraction, Snapshot, Tick
 from actors.domain.features.columns import Columns
 from actors.domain.features.table import Table, plain_table
 from actors.domain.match import Book, MatchState, book_key, book_of, new_match
@@ -33,7 +33,7 @@ def state_of_feed(feed: MatchFeed) -> MatchState:
                 if book.can_anchor:
                     closing[key] = book
                     openings.setdefault(key, book)
-            case Odds() | Tick():
+            case Odds() | Tick() | Prematch():
                 pass
             case payload:
                 if record.provider in (believed.events, believed.clock):

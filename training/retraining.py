@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.domain.errors import ForecastingError, SetupError
 from conf.retrain import RetrainConfig
 from conf.schema import Config
-from training.decisions import FOLDER, Decision, Outcome, write_decision
+from training.decisions import CANDIDATE, FOLDER, Decision, Outcome, remove_old, write_decision
 from training.gate import HeldOut, Tolerance, judge
 from training.held_out import find_window, held_out
 from training.live_data import data_hashes
@@ -43,6 +43,8 @@ def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Repor
         decision = replace(decision, outcome="failed", reasons=(why,))
     decision = replace(decision, ended_at=_now())
     report(f"the decision is in {write_decision(folder, decision)}")
+    if removed := remove_old(folder):
+        report(f"removed old candidates that were never served: {', '.join(removed)}")
     return decision
 
 
@@ -89,7 +91,7 @@ def _candidate(config: Config, until: date, fit: Fit, report: Report) -> Path:
     """
     root, seed = Path(config.data.root).resolve(), config.retrain.seed
     made_of = msgspec.json.encode([data_hashes(root), until, seed, code_commit()])
-    out = Path(config.store.folder).resolve() / FOLDER / f"retrained-{until}-{sha256(made_of)[:8]}"
+    out = Path(config.store.folder).resolve() / FOLDER / f"{CANDIDATE}{until}-{sha256(made_of)[:8]}"
     if (out / MANIFEST).is_file():
         return out
     return fit(FitConfig(data=DataConfig(root=str(root)), out=str(out), until=until.isoformat(), seed=seed), report)

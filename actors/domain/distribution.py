@@ -3,10 +3,11 @@
 from typing import Protocol
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from numpy.typing import NDArray
 
 from actors.domain.events import Score, Side
+from actors.domain.prior import Prior
 
 FloatArray = NDArray[np.float64]
 MAX_REMAINING = 10  # goals still to come per side; the mass beyond is folded into the last cell
@@ -42,6 +43,7 @@ class ForecastInputs(Struct, frozen=True, kw_only=True):
     away_shots: int | None = None
     shots_by: str | None = None  # the provider that counted them: not every one calls the same things shots
     goals: tuple[GoalAt, ...] | None = None  # those that the score counts, in order; None: when they fell is not known
+    prior: Prior | UnsetType = UNSET  # what speaks without prices; not written where there is none, as before there was
 
     @property
     def is_over(self) -> bool:
@@ -75,7 +77,7 @@ class Intervals(Struct, frozen=True, kw_only=True):
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
-    """One answer of a forecaster. `basis` says what the scoring rates rest on: prices, ratings or league."""
+    """One answer of a forecaster. `basis` says what the scoring rates rest on: prices, a prior, ratings or league."""
 
     distribution: ScoreDistribution
     model_version: str

@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.domain.errors import RecordRejected
+from actors.domain.prior import Prior
 
 SCHEMA = 1
+OURS = "touchline"  # the provider of what we tell a match ourselves
 MAX_RECORD_BYTES = 256 * 1024  # a line-up with 50 players takes 6 KB; beyond this it is no record of ours
 MAX_PRICE = 10_000.0  # exchanges stop at 1,000; anything above ten times that is a broken feed
 MAX_PERIOD_MS = 90 * 60_000  # a half has never lasted 90 minutes
@@ -203,6 +205,13 @@ class Odds(Event, frozen=True, kw_only=True, tag="odds"):
                 raise ValueError(f"a decimal price lies above 1 and at most at {MAX_PRICE:g}, was {price}")
 
 
+class Prematch(Event, frozen=True, kw_only=True, tag="prematch"):
+    """What ratings and form say of the match: ours to tell, before kick-off. The newest one counts."""
+
+    prior: Prior
+    numbers: dict[Identifier, float] = {}  # its inputs, by their names in the catalogue
+
+
 class Tick(Event, frozen=True, kw_only=True, tag="tick"):
     """A second of play passed and the provider's connection is alive; `provider_seq` repeats the last one it sent."""
 
@@ -257,7 +266,7 @@ class Snapshot(Event, frozen=True, kw_only=True, tag="snapshot"):
     events: Annotated[tuple[SnapshotEvent, ...], Meta(max_length=500)]
 
 
-Payload = Incident | Odds | Tick | Correction | Retraction | Snapshot
+Payload = Incident | Odds | Tick | Correction | Retraction | Snapshot | Prematch
 
 
 class FeedRecord(Struct, frozen=True, kw_only=True):

@@ -19,10 +19,11 @@ from actors.domain.markets import ThreeWay
 
 LEAST = 1e-6  # a result less likely than that counts as so likely: log-odds of a certainty have no end
 
-Kind = Literal["clock", "market", "goal", "red_card", "shot", "correction"]
+Kind = Literal["clock", "market", "prior", "goal", "red_card", "shot", "correction"]
 _FIELD: dict[Kind, str] = {"goal": "goals", "red_card": "reds", "shot": "shots"}  # the inputs that count them, by side
+_STEADY = ("clock", "market", "prior")  # what is no event of the match
 _ORDER: tuple[tuple[Kind, Side | None], ...] = (
-    *(("clock", None), ("market", None), ("goal", "home"), ("goal", "away")),
+    *(("clock", None), ("market", None), ("prior", None), ("goal", "home"), ("goal", "away")),
     *(("red_card", "home"), ("red_card", "away"), ("shot", "home"), ("shot", "away")),
 )  # of what changed between two forecasts
 
@@ -65,9 +66,10 @@ class EventPart(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """The change in log-odds between two forecasts; clock, market, model and events sum to `change`.
+    """The change in log-odds between two forecasts; clock, market, prior, model and events sum to `change`.
 
-    `market` is that of prices. `model` is what another model version makes of the same inputs.
+    `market` is that of prices, `prior` that of ratings and form, which speak without prices. `model` is what another
+    model version makes of the same inputs.
     """
 
     since: str  # prediction id of the earlier forecast
@@ -75,6 +77,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     change: LogOdds
     clock: LogOdds
     market: LogOdds
+    prior: LogOdds
     model: LogOdds
     events: list[EventPart]
     note: str | None = None  # where the later forecast is of a model that is not run here any more
@@ -115,8 +118,9 @@ def explain(before: Said, after: Said, steps: Sequence[Step], chances: Sequence[
         change=_minus(says, said),
         clock=_sum([part for step, part in rows if step.kind == "clock"]),
         market=_sum([part for step, part in rows if step.kind == "market"]),
+        prior=_sum([part for step, part in rows if step.kind == "prior"]),
         model=_sum([_minus(odds[0], said), _minus(says, odds[-1])]),
-        events=[_event(step, part) for step, part in rows if step.kind not in ("clock", "market")],
+        events=[_event(step, part) for step, part in rows if step.kind not in _STEADY],
         note=_note(after.model_version, version),
     )
 
@@ -142,6 +146,8 @@ def _changes(kind: Kind, side: Side | None, now: ForecastInputs, target: Forecas
         return {"period": target.period, "clock_ms": target.clock_ms}
     if kind == "market":
         return {"anchor_1x2": target.anchor_1x2, "anchor_over_under": target.anchor_over_under}
+    if kind == "prior":
+        return {"prior": target.prior}
     if side is None or not _more(kind, side, now, target):
         return {}
     name = f"{side}_{_FIELD[kind]}"

@@ -6,13 +6,13 @@ from typing import Any
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.errors import SnapshotUnreadable
 from actors.domain.event_set import EventSet, StoredEvent
-from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, FeedRecord, Odds, Score
+from actors.domain.events import BEFORE_KICK_OFF, BallEvent, Clock, FeedRecord, Odds, Prematch, Score
 from actors.domain.fixtures import Believed, Fixture, Team
 from actors.domain.summary import SCORING, Summary
 
@@ -116,6 +116,7 @@ class MatchState(Struct, frozen=True, kw_only=True):
     books: dict[str, Book] = {}
     anchors: dict[str, Book] = {}  # the last book of each market before kick-off
     openings: dict[str, Book] = {}  # the first that anybody could have bet at
+    prematch: Prematch | None = None  # what ratings and form said before kick-off
     stated: Stated | None = None
     scored_seq: int = 0  # of the last record that changed what is or was a goal
     rejected: dict[str, int] = {}
@@ -171,6 +172,7 @@ def state_hash(state: MatchState) -> str:
         sorted((key, _timeless(book)) for key, book in state.openings.items()),
         state.stated,
         sorted(state.rejected.items()),
+        *([state.prematch] if state.prematch else []),  # snapshots from before there was any stand
     )
     return hashlib.sha256(msgspec.msgpack.encode(covered, enc_hook=_encode_hook)).hexdigest()
 
@@ -197,6 +199,7 @@ def forecast_inputs(state: MatchState) -> ForecastInputs:
         away_shots=shots.away if shots else None,
         shots_by=state.believed.events if shots else None,
         goals=goals,
+        prior=state.prematch.prior if state.prematch else UNSET,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from actors.domain.errors import RecordRejected
 from actors.domain.event_set import StoredEvent
 from actors.domain.events import (
+    OURS,
     BallEvent,
     Card,
     Clock,
@@ -17,6 +18,7 @@ from actors.domain.events import (
     Odds,
     PeriodEnd,
     PeriodStart,
+    Prematch,
     Retraction,
     Snapshot,
     Substitution,
@@ -37,7 +39,9 @@ def check(state: MatchState, record: FeedRecord) -> None:
     """Raise RecordRejected for a record that makes no sense for this match."""
     if record.match_id != state.match_id:
         raise rejected(record, "wrong_partition", f"{record.match_id!r} on the partition of {state.match_id!r}")
-    if not is_ours(state.believed, record.provider):
+    if isinstance(record.payload, Prematch):
+        _check_prematch(record)
+    elif not is_ours(state.believed, record.provider):
         raise rejected(record, "unknown_provider", f"{record.provider!r} is not believed for anything here")
     if isinstance(record.payload, Odds):
         _check_odds(state, record, record.payload)
@@ -103,13 +107,18 @@ def _check_odds(state: MatchState, record: FeedRecord, odds: Odds) -> None:
         raise rejected(record, "too_many_markets", f"at most {MAX_MARKETS} are kept")
 
 
+def _check_prematch(record: FeedRecord) -> None:
+    if record.provider != OURS:
+        raise rejected(record, "unknown_provider", f"what ratings say is told by {OURS!r}, not {record.provider!r}")
+
+
 def _incidents(record: FeedRecord) -> Iterator[tuple[Clock, Event]]:
     match record.payload:
         case Correction(clock=clock, event=event):
             yield clock, event
         case Snapshot(events=events):
             yield from ((told.clock, told.event) for told in events)
-        case Retraction() | Odds() | Tick():
+        case Retraction() | Odds() | Tick() | Prematch():
             return
         case incident:
             yield record.clock, incident

@@ -17,6 +17,7 @@ from actors.domain.events import (
     Correction,
     FeedRecord,
     Odds,
+    Prematch,
     Retraction,
     Snapshot,
     SnapshotEvent,
@@ -142,6 +143,8 @@ def _apply(state: MatchState, offset: int, record: FeedRecord) -> MatchState:
             return _odds(state, offset, record, odds)
         case Snapshot() as snapshot:
             return _snapshot(state, record, snapshot)
+        case Prematch() as told:  # ours, so the log's order is its count
+            return state if told == state.prematch else replace(state, prematch=told)
         case _:
             return _event(state, record)
 
@@ -215,7 +218,7 @@ def _stored(state: MatchState, record: FeedRecord) -> StoredEvent:
     clock, payload = record.clock, record.payload
     if isinstance(payload, Correction):
         clock, payload = payload.clock, payload.event
-    incident = None if isinstance(payload, Retraction | Odds | Tick | Snapshot | Correction) else payload
+    incident = None if isinstance(payload, Retraction | Odds | Tick | Snapshot | Correction | Prematch) else payload
     return StoredEvent(
         event_id=event_key(state, record.provider, record.event_id),
         version=record.version,

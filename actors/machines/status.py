@@ -41,6 +41,7 @@ def may_differ(before: MatchState, after: MatchState) -> bool:
     return not (
         before.summary is after.summary
         and before.books is after.books
+        and before.prematch is after.prematch
         and before.sequences is after.sequences
         and before.ticked.period == after.ticked.period
     )
@@ -55,6 +56,8 @@ def looks_different(before: MatchState, after: MatchState) -> bool:
     if before.books is not after.books and _shown(before.books.get("1x2")) != _shown(after.books.get("1x2")):
         return True
     if before.anchors is not after.anchors and anchor_prices(before.anchors) != anchor_prices(after.anchors):
+        return True
+    if before.prematch is not after.prematch:
         return True
     told, tells = before.events, after.events
     if (told.shots is not tells.shots or told.decisive is not tells.decisive) and seen_of(before) != seen_of(after):

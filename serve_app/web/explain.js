@@ -22,7 +22,7 @@ function rows(found, m) {
     const count = of.reduce((sum, event) => sum + event.count, 0);
     return of.length ? [[called({ kind: "shot", side, count }, m), added(of.map((event) => event.change))]] : [];
   });
-  const others = [["clock", found.clock], ["prices", found.market], ["model", found.model]];
+  const others = [["clock", found.clock], ["prices", found.market], ["ratings and form", found.prior], ["model", found.model]];
   return [...single, ...shots, ...others.filter(([, part]) => SIDES.some((side) => part[side] !== 0))];
 }
 

@@ -1,13 +1,14 @@
 """Fixtures, records, books and whole feeds for tests: say what matters, the rest is filled in."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 
 from actors.domain.events import (
     BEFORE_KICK_OFF,
+    OURS,
     BallEvent,
     Card,
     Clock,
@@ -22,6 +23,7 @@ from actors.domain.events import (
     PeriodEnd,
     PeriodStart,
     Player,
+    Prematch,
     Retraction,
     Score,
     Side,
@@ -33,6 +35,7 @@ from actors.domain.events import (
 )
 from actors.domain.fixtures import Believed, Fixture, Team
 from actors.domain.match import MatchState, new_match
+from actors.domain.prior import Prior
 from actors.machines.match import Effect, Entry, step
 
 MATCH = "p:1"
@@ -99,6 +102,18 @@ def totals(seq: int, line: float, over: float | None = 1.9, under: float | None 
     """Return an over/under book of `BOOKMAKER`."""
     market = {"market": "over_under", "selections": ("over", "under"), "line": line}
     return a_book(seq, (over, under), **{**market, **fields})
+
+
+def a_prior(**fields: Any) -> Prior:
+    """Return what ratings say of a match."""
+    plain = {"home": 0.5, "draw": 0.3, "away": 0.2, "over": 0.45, "variant": "past_odds", "model_version": "m"}
+    return Prior(**{**plain, "as_of": date(2026, 7, 31), **fields})
+
+
+def told_before(numbers: dict[str, float] | None = None, provider: str = OURS, **fields: Any) -> FeedRecord:
+    """Return the record of a prior, and of the inputs behind it."""
+    payload = Prematch(prior=a_prior(**fields), numbers=numbers or {})
+    return a_record(1, payload, event_id="prematch", provider=provider)
 
 
 def goal(side: Side = "home", score: tuple[int, int] | None = None, player: str | None = None) -> Goal:

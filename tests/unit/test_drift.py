@@ -41,9 +41,9 @@ def reference(name: str, matches: list[dict[int, ForecastInputs]]) -> InputRefer
     return describe(name, {minute: [rows[minute] for rows in matches] for minute in CLOCKS.values()})
 
 
-def test_every_input_of_the_model_but_the_clock_is_watched() -> None:
+def test_every_input_that_a_model_is_fitted_on_is_watched_but_the_clock() -> None:
     watched = {name.partition(".")[0] for name in INPUTS}
-    assert watched == {*ForecastInputs.__struct_fields__} - {"period", "clock_ms"}
+    assert watched == {*ForecastInputs.__struct_fields__} - {"period", "clock_ms", "prior"}
 
 
 @pytest.mark.parametrize("name", INPUTS)

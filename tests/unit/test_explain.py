@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.domain.distribution import ForecastInputs, GoalAt
 from actors.domain.events import Clock, Side
 from actors.domain.explain import LEAST, Explanation, LogOdds, Said, explain, log_odds, path
 from actors.domain.markets import ThreeWay
+from tests.unit.builders import a_prior
 
 MINUTE_MS = 60_000
 PRICES = (2.0, 3.5, 4.0)
@@ -51,6 +53,14 @@ def test_what_only_time_lies_between_is_one_step() -> None:
     assert kinds([at(0), at(10), at(20), at(30)]) == [("clock", None, 0)]
     assert kinds([at(30), at(30)]) == []
     assert kinds([at(30)]) == []
+
+
+def test_what_ratings_say_is_a_part_of_its_own_and_no_event() -> None:
+    unpriced = replace(at(0), anchor_1x2=None)
+    steps = path([unpriced, replace(unpriced, prior=a_prior())])
+    assert [(step.kind, step.inputs.prior) for step in steps] == [("prior", a_prior())]
+    found = explain(said(unpriced, 0.4), said(steps[0].inputs, 0.5), steps, [chances(0.4), chances(0.5)], "one")
+    assert (found.prior, found.events) == (found.change, [])
 
 
 def test_events_come_in_the_order_of_the_match() -> None:
@@ -153,6 +163,7 @@ INPUTS = st.builds(
     home_reds=COUNTS,
     away_reds=COUNTS,
     anchor_1x2=st.sampled_from([None, PRICES]),
+    prior=st.sampled_from([UNSET, a_prior(), a_prior(home=0.6)]),
     home_shots=st.none() | COUNTS,
     away_shots=st.none() | COUNTS,
     goals=st.none() | GOALS.map(tuple),
@@ -170,6 +181,6 @@ def test_whatever_happened_the_steps_end_where_they_should_and_the_parts_sum_to_
     answers = [chances(p) for p in data.draw(st.lists(PROBABILITIES, min_size=count, max_size=count))]
     before, after = (said(each, data.draw(PROBABILITIES)) for each in (seen[0], seen[-1]))
     found = explain(before, after, steps, answers, "one")
-    parts = [found.clock, found.market, found.model, *(part.change for part in found.events)]
+    parts = [found.clock, found.market, found.prior, found.model, *(part.change for part in found.events)]
     for side in ("home", "draw", "away"):
         assert math.fsum(getattr(part, side) for part in parts) == pytest.approx(getattr(found.change, side), abs=1e-9)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 import actors.match as match
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable, StoreUnavailable
+from actors.domain.events import encode_record
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Pulse
 from actors.domain.letters import decode_letter
@@ -19,6 +20,7 @@ from actors.match import MatchActor
 from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.conftest import eventually
 from tests.unit.audited import MATCH, SETTINGS, a_feed, a_fixture, published, send
+from tests.unit.builders import a_prior, told_before
 from tests.unit.fakes import MemoryLog, MemorySnapshots, predict
 
 QUICK = MatchSettings(read_batch=4, read_wait_s=0.0, retry_first_s=0.001, retry_most_s=0.002)
@@ -158,6 +160,14 @@ def test_a_feed_that_was_silent_before_a_restart_is_silent_behind_it(log: Patien
     send(log, fixture, a_feed()[4:5])
     session.advance()
     assert pulse_of(log, session).feed_silent_s < 1
+
+
+def test_a_prior_is_published_as_the_forecast_of_a_match_that_has_not_begun(log: PatientLog) -> None:
+    send(log, a_fixture(), [encode_record(replace(told_before(), match_id=MATCH))])
+    session_of(log).advance()
+    (forecast,) = forecasts(log)
+    assert (forecast.phase, forecast.trigger, forecast.status) == ("scheduled", "prematch", "MODEL_FALLBACK")
+    assert forecast.inputs.prior == a_prior()
 
 
 def test_a_session_that_has_not_looked_yet_does_not_claim_to_be_up_to_date(log: PatientLog) -> None:

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from actors.adapters.embedded_log import SqliteLog
 from actors.domain.errors import StoreUnavailable
 from actors.domain.events import FeedRecord, encode_record
-from actors.domain.features import Extracted, PreMatch, extract
+from actors.domain.features import FEATURE_NAMES, Extracted, PreMatch, extract
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.match import STATE_SCHEMA, encode_state, state_hash
 from actors.domain.ports import FEED, MatchSnapshot, NewRecord, SnapshotStore
 from cluster.match_inputs import LoggedInputs
-from tests.unit.builders import a_fixture, a_pass, a_record, goal, kicked_off, minute, played
+from tests.unit.builders import a_fixture, a_pass, a_record, goal, kicked_off, minute, played, told_before
 
 RECORDS = [
     *kicked_off(),
@@ -103,6 +103,17 @@ def test_other_matches_of_a_shared_partition_are_passed_over(log: SqliteLog) -> 
     sent(log, [*RECORDS[:3], other, *RECORDS[3:]])
     shared = a_fixture(lease=Lease(partition=0, start_offset=0, shared=True))
     check(folding(log).at(shared, 4), 3)
+
+
+def test_what_ratings_said_is_among_them(log: SqliteLog) -> None:
+    known = {"go_supremacy": 0.25, "an_input_that_is_no_more": 1.0}
+    sent(log, [told_before(known), *RECORDS])
+    found = folding(log).at(leased(), 3)
+    assert found is not None
+    values = dict(zip(FEATURE_NAMES, found.values.tolist(), strict=True))
+    assert values["go_supremacy"] == 0.25
+    state = played([told_before(), *RECORDS[:3]])
+    assert found.values.tobytes() == extract(state, PreMatch(numbers={"go_supremacy": 0.25})).values.tobytes()
 
 
 def test_without_a_lease_there_are_none(log: SqliteLog) -> None:

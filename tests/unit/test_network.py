@@ -14,11 +14,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from safetensors.torch import load_file, save
 
 from actors.domain.distribution import MAX_REMAINING, ForecastInputs, Prediction
 from actors.domain.errors import ModelRejected
 from actors.domain.overround import fair
+from tests.unit.builders import a_prior
 from training.anchored import clock_shares, score_grids
 from training.chain import BLOCKS, GOALS, LEADS, ScoreChain, tree_sum
 from training.clock import ClockShares, Stoppage
@@ -204,6 +206,22 @@ def test_without_prices_ratings_decide_and_without_ratings_the_league(forecaster
     assert league.home_rate > league.away_rate  # home advantage
     assert nobody.home_rate + nobody.away_rate == pytest.approx(2.63, abs=0.1)
     assert bits(anywhere) == bits(strong)
+
+
+def test_without_prices_a_prior_speaks_before_ratings_and_prices_silence_it() -> None:
+    prior = a_prior(home=0.6, draw=0.25, away=0.15, over=0.55)
+    for name in ("baseline-2017-12-01", "touchline-2017-12-01"):
+        model = TorchForecaster(SHIPPED.parent / name)
+        told = ForecastInputs(league="E0", home_team="Stoke", away_team="Man City", prior=prior)
+        priced = msgspec.structs.replace(told, anchor_1x2=(2.0, 3.5, 4.0))
+        fair_book = ForecastInputs(anchor_1x2=prior.prices, anchor_over_under=prior.totals)
+        alone, beside, alike, book = model.predict(
+            [told, priced, msgspec.structs.replace(priced, prior=UNSET), fair_book]
+        )
+        assert (alone.basis, beside.basis) == ("prematch:past_odds", "prices")
+        assert three_way(alone) == pytest.approx((0.6, 0.25, 0.15), abs=1e-6)
+        assert bits(beside) == bits(alike)
+        assert bits(alone)[:3] == bits(book)[:3]
 
 
 def test_a_red_card_costs_its_side_and_helps_the_other(forecaster: TorchForecaster) -> None:

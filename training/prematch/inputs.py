@@ -34,6 +34,10 @@ class Inputs:
         column: FloatArray = self.values[:, self.names.index(name)]
         return column
 
+    def without(self, name: str) -> "Inputs":
+        """Return the inputs with that column not known."""
+        return Inputs(self.names, np.where([each == name for each in self.names], np.nan, self.values))
+
     def rows(self, chosen: IntArray | NDArray[np.bool_]) -> "Inputs":
         """Return the chosen rows only."""
         return Inputs(self.names, self.values[chosen])

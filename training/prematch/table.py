@@ -1,8 +1,9 @@
 """Reads the results file into columns: one row a match, by day, names as codes, missing as NaN."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ _PRICES = {
 }
 _HANDICAP = ("ah_line", "avg_ahh", "avg_aha")
 _NAMES = ("league_names", "team_names")
+_DAYS_APART = 3  # days of kick-off are UTC, those of results local; a postponed match keeps its pairing, not its day
 _REQUIRED = (*_IDENTITY, *_PAIRS["goals"], *(name for names in _PRICES.values() for name in names))
 
 
@@ -76,6 +78,31 @@ class ResultTable:
         """Return the table with the chosen rows only, codes unchanged."""
         arrays = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name not in _NAMES}
         return replace(self, **arrays)
+
+    def joined(self, more: "ResultTable") -> "ResultTable":
+        """Return the rows of both in order; names are those of `more`, which begin with ours."""
+        arrays: dict[str, Any] = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(more, field.name)])
+            for field in fields(self)
+            if field.name not in _NAMES
+        }
+        whole = replace(more, **arrays)
+        league, team = _ranks(whole.league_names), _ranks([name for _, name in whole.team_names])
+        return whole.rows(np.lexsort((team[whole.away], team[whole.home], league[whole.league], whole.day)))
+
+    def nearest(self, matches: Iterable[tuple[str, str, str]], days: Iterable[int]) -> IntArray:
+        """Return (n,) the row of each league, home and away, -1 where there is none of them within a few days."""
+        names = [name for _, name in self.team_names]
+        played: dict[tuple[str, str, str], list[int]] = {}
+        codes = zip(self.league.tolist(), self.home.tolist(), self.away.tolist(), strict=True)
+        for row, (league, home, away) in enumerate(codes):
+            played.setdefault((self.league_names[league], names[home], names[away]), []).append(row)
+        found = [self._nearest(played.get(key, []), day) for key, day in zip(matches, days, strict=True)]
+        return np.array(found, dtype=np.int64)
+
+    def _nearest(self, rows: list[int], day: int) -> int:
+        row = min(rows, key=lambda row: abs(int(self.day[row]) - day), default=-1)
+        return row if row >= 0 and abs(int(self.day[row]) - day) <= _DAYS_APART else -1
 
     def in_leagues(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Return (n,): whether a match is of one of these leagues."""
@@ -115,6 +142,11 @@ def load_table(root: Path, read: ReadColumns = read_columns) -> ResultTable:
         table = table.set_column(table.schema.get_field_index(name), name, table.column(name).cast(pa.string()))
     table = table.append_column("day", table.column("date").cast(pa.date32()).cast(pa.int32()))
     return _columns(table.sort_by([(name, "ascending") for name in ("day", "league", "home", "away")]))
+
+
+def _ranks(names: Sequence[str]) -> IntArray:
+    """Return (n,): the place of each name in alphabetical order, equals alike."""
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def _columns(table: pa.Table) -> ResultTable:
