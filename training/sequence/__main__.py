@@ -1,0 +1,127 @@
+"""Scores encoders of events beside the in-play model: `python -m training.sequence data.root=DIR suite=wyscout`.
+
+Three encoders are pre-trained, each on two thirds of the matches before the validation split. A correction is fitted to
+what each makes of the third that it has not seen, since of others it knows the goals; the mean of the three is scored.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from actors.domain.errors import ModelRejected, SetupError
+from training.live_data import FloatArray, LiveMatches, load_live
+from training.live_score import SPLITS
+from training.metrics import paired_bootstrap
+from training.network import TorchForecaster
+from training.options import DataConfig, parse
+from training.sequence.correction import POOLED, SCORED, Known, fit_and_apply, gains, known, part
+from training.sequence.encoder import BATCH, Views, pretrain, read_out
+from training.sequence.events import Events, load_events
+from training.sequence.view import view, window_counts
+
+WINDOWS, OUTLOOK, STATE = INPUTS = ("windows", "outlook", "state")
+_FOLDS = 3
+_FIRST_DAY = date(1990, 1, 1)
+_LEVEL = 0.9
+
+
+@dataclass
+class SequenceConfig:
+    """Options of `training.sequence`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: str = "training/models/touchline-2017-12-01"  # that is to be corrected
+    suite: str = "wyscout"  # or understat, whose events are shots
+    split: str = "validation"  # or test, for the one precision chosen on validation
+    encoder: bool = True  # false: only the control without one, counts in windows
+    precisions: list[float] = field(default_factory=lambda: [1e2, 1e3, 1e4, 1e5])
+    epochs: int = 14
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.suite, self.split) not in SPLITS:
+            raise SetupError(f"suite and split must be of {sorted(SPLITS)}, were {self.suite!r} and {self.split!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side of the split: what the model says of the matches, and their events."""
+
+    known: Known
+    events: list[Events]
+
+    def views(self) -> Views:
+        """Return each match as home and as away sees it."""
+        pairs = zip(self.events, self.known.log_rates.T, strict=True)
+        return [(view(events, 0, rates), view(events, 1, rates)) for events, rates in pairs]
+
+    def counts(self) -> FloatArray:
+        """Return the window counts, (2, MINUTES, n, k)."""
+        return np.stack([np.stack([window_counts(each, side) for each in self.events], axis=1) for side in (0, 1)])
+
+
+def main(arguments: list[str]) -> int:
+    """Fit, score and print; return the exit code."""
+    torch.set_num_threads(1)
+    try:
+        config = parse(SequenceConfig, arguments)
+        forecaster, root = TorchForecaster(Path(config.model)), Path(config.data.root)
+        start = SPLITS[config.suite, "validation"][0]
+        past, later = (
+            _side(forecaster, root, load_live(root, config.suite, *days))
+            for days in ((_FIRST_DAY, start), SPLITS[config.suite, config.split])
+        )
+    except (SetupError, ModelRejected) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name, by_precision in corrections_of(past, later, config).items():
+        for precision, corrections in zip(config.precisions, by_precision, strict=True):
+            print("\n".join([f"{config.suite}, {name}", *table(later.known, corrections, precision, config.seed)]))
+    return 0
+
+
+def corrections_of(past: Side, later: Side, config: SequenceConfig) -> dict[str, FloatArray]:
+    """Return (precisions, 2, MINUTES, n) corrections of the later matches' log rates by each of INPUTS."""
+    found = {
+        WINDOWS: [fit_and_apply(past.known, past.counts(), later.known, later.counts(), config.precisions)],
+        OUTLOOK: [],
+        STATE: [],
+    }
+    views, later_views, fold = past.views(), later.views(), np.arange(len(past.events)) % _FOLDS
+    for held in range(_FOLDS if config.encoder else 0):
+        seen, unseen = ([views[row] for row in np.flatnonzero(each)] for each in (fold != held, fold == held))
+        encoder = pretrain(seen, BATCH[config.suite], config.epochs, config.seed + held, _say)
+        rows = part(past.known, np.flatnonzero(fold == held))
+        for name in (OUTLOOK, STATE):
+            inputs, later_inputs = (read_out(encoder, each, name == STATE) for each in (unseen, later_views))
+            found[name].append(fit_and_apply(rows, inputs, later.known, later_inputs, config.precisions))
+    return {name: np.asarray(np.mean(each, axis=0), dtype=np.float64) for name, each in found.items() if each}
+
+
+def table(later: Known, corrections: FloatArray, precision: float, seed: int) -> list[str]:
+    """Return what corrections (2, MINUTES, n) change, x .001 with 90 % intervals over matches, pooled and by minute."""
+    rps, log = gains(later, corrections)
+    size = np.sqrt((corrections**2).mean())
+    lines = [f"precision {precision:g}, n={rps.shape[1]}, corrections of {size:.4f} (root mean square)"]
+    rows = [("15'-75'", rps[POOLED].mean(axis=0), log[POOLED].mean(axis=0))]
+    rows += [(f"{minute}'", *row) for minute, *row in zip(SCORED, rps, log, strict=True)]
+    for name, *differences in rows:
+        said = (paired_bootstrap(each, seed, level=_LEVEL).thousandths() for each in differences)
+        lines.append(f"  {name:8} RPS {next(said):22} log loss {next(said)}")
+    return lines
+
+
+def _side(forecaster: TorchForecaster, root: Path, matches: LiveMatches) -> Side:
+    return Side(known=known(forecaster, matches), events=load_events(root, matches))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
