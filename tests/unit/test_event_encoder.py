@@ -1,7 +1,8 @@
-"""The experiment with an encoder of events: its tokens know no future, and its correction finds what there is to find."""
+"""The experiment with an encoder of events: it knows no future, and its correction finds what there is to find."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,18 +118,19 @@ def test_a_correction_finds_what_the_model_missed_and_a_strong_ridge_leaves_the_
     assert log.mean() < 0
 
 
-def test_encoders_are_read_where_they_were_not_trained_and_every_input_is_scored() -> None:
+def test_encoders_are_read_where_they_were_not_trained_and_every_input_is_scored(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     sides = []
     for n in (9, 4):
         known, _ = a_world(n, random)
         sides.append(Side(known=known, events=[a_drawn_match(random) for _ in range(n)]))
-    config = SequenceConfig(epochs=1, precisions=[1e3])
+    config = SequenceConfig(epochs=1, precisions=[1e3], keep=str(tmp_path))
     found = corrections_of(*sides, config)
     assert set(found) == set(INPUTS)
     assert all(each.shape == (1, 2, len(MINUTES), 4) and np.isfinite(each).all() for each in found.values())
-    again = corrections_of(*sides, replace(config))
-    assert all((found[name] == again[name]).all() for name in INPUTS)
+    for keep in (str(tmp_path), ""):  # taken from the folder, and pre-trained again from the same seed
+        again = corrections_of(*sides, replace(config, keep=keep))
+        assert all((found[name] == again[name]).all() for name in INPUTS)
     assert table(sides[1].known, found[INPUTS[0]][0], 1e3, seed=0)[1].startswith("  15'-75'")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from actors.domain.errors import ModelRejected, SetupError
 from training.live_data import FloatArray, LiveMatches, load_live
@@ -19,7 +20,7 @@ from training.metrics import paired_bootstrap
 from training.network import TorchForecaster
 from training.options import DataConfig, parse
 from training.sequence.correction import POOLED, SCORED, Known, fit_and_apply, gains, known, part
-from training.sequence.encoder import BATCH, Views, pretrain, read_out
+from training.sequence.encoder import BATCH, Encoder, Views, pretrain, read_out
 from training.sequence.events import Events, load_events
 from training.sequence.view import view, window_counts
 
@@ -39,7 +40,8 @@ class SequenceConfig:
     split: str = "validation"  # or test, for the one precision chosen on validation
     encoder: bool = True  # false: only the control without one, counts in windows
     precisions: list[float] = field(default_factory=lambda: [1e2, 1e3, 1e4, 1e5])
-    epochs: int = 14
+    epochs: int = 10
+    keep: str = ""  # a folder for the encoders, which another run with the same options takes from there
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,13 +95,27 @@ def corrections_of(past: Side, later: Side, config: SequenceConfig) -> dict[str,
     }
     views, later_views, fold = past.views(), later.views(), np.arange(len(past.events)) % _FOLDS
     for held in range(_FOLDS if config.encoder else 0):
-        seen, unseen = ([views[row] for row in np.flatnonzero(each)] for each in (fold != held, fold == held))
-        encoder = pretrain(seen, BATCH[config.suite], config.epochs, config.seed + held, _say)
+        seen, unseen = ([views[row] for row in np.flatnonzero(each).tolist()] for each in (fold != held, fold == held))
+        encoder = _encoder(seen, config, held)
         rows = part(past.known, np.flatnonzero(fold == held))
         for name in (OUTLOOK, STATE):
             inputs, later_inputs = (read_out(encoder, each, name == STATE) for each in (unseen, later_views))
             found[name].append(fit_and_apply(rows, inputs, later.known, later_inputs, config.precisions))
     return {name: np.asarray(np.mean(each, axis=0), dtype=np.float64) for name, each in found.items() if each}
+
+
+def _encoder(seen: Views, config: SequenceConfig, held: int) -> Encoder:
+    """Return the encoder of a fold, pre-trained now unless an earlier run has kept it."""
+    kept = Path(config.keep) / f"{config.suite}-{config.epochs}-{config.seed}-{held}.safetensors"
+    if config.keep and kept.is_file():
+        encoder = Encoder()
+        encoder.load_state_dict(load_file(kept))
+        return encoder.eval()
+    encoder = pretrain(seen, BATCH[config.suite], config.epochs, config.seed + held, _say)
+    if config.keep:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_file(encoder.state_dict(), kept)
+    return encoder
 
 
 def table(later: Known, corrections: FloatArray, precision: float, seed: int) -> list[str]:

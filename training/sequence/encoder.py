@@ -55,7 +55,7 @@ def pretrain(views: Views, batch: int, epochs: int, seed: int, report: Callable[
             sides = random.integers(2, size=len(rows)).tolist()
             parts = _losses(encoder, [views[row][side] for row, side in zip(rows.tolist(), sides, strict=True)])
             optimiser.zero_grad()
-            parts.sum().backward()
+            torch.autograd.backward(parts.sum())
             nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
             optimiser.step()
             schedule.step()
