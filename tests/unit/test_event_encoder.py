@@ -121,7 +121,7 @@ def test_a_correction_finds_what_the_model_missed_and_a_strong_ridge_leaves_the_
 def test_encoders_are_read_where_they_were_not_trained_and_every_input_is_scored(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     sides = []
-    for n in (9, 4):
+    for n in (18, 4):
         known, _ = a_world(n, random)
         sides.append(Side(known=known, events=[a_drawn_match(random) for _ in range(n)]))
     config = SequenceConfig(epochs=1, precisions=[1e3], keep=str(tmp_path))
@@ -131,9 +131,12 @@ def test_encoders_are_read_where_they_were_not_trained_and_every_input_is_scored
     for keep in (str(tmp_path), ""):  # taken from the folder, and pre-trained again from the same seed
         again = corrections_of(*sides, replace(config, keep=keep))
         assert all((found[name] == again[name]).all() for name in INPUTS)
+    crossed = corrections_of(sides[0], None, replace(config, keep=str(tmp_path)))
+    assert all(each.shape == (1, 2, len(MINUTES), 18) and (each != 0).any() for each in crossed.values())
     assert table(sides[1].known, found[INPUTS[0]][0], 1e3, seed=0)[1].startswith("  15'-75'")
 
 
-def test_a_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["suite=betfair"]) == 2
-    assert "'betfair'" in capsys.readouterr().err
+@pytest.mark.parametrize("mistake", ["suite=betfair", "split=tomorrow", "inputs=[guesses]"])
+def test_a_mistake_is_one_sentence(mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([mistake]) == 2
+    assert f"{mistake.split('=')[0]} must be of" in capsys.readouterr().err

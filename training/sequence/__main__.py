@@ -14,17 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actors.domain.errors import ModelRejected, SetupError
-from training.live_data import FloatArray, LiveMatches, load_live
+from training.live_data import FloatArray, load_live
 from training.live_score import SPLITS
 from training.metrics import paired_bootstrap
 from training.network import TorchForecaster
 from training.options import DataConfig, parse
-from training.sequence.correction import POOLED, SCORED, Known, fit_and_apply, gains, known, part
+from training.sequence.correction import POOLED, SCORED, Known, cross_fit, fit_and_apply, gains, known, part
 from training.sequence.encoder import BATCH, Encoder, Views, pretrain, read_out
 from training.sequence.events import Events, load_events
 from training.sequence.view import view, window_counts
 
 WINDOWS, OUTLOOK, STATE = INPUTS = ("windows", "outlook", "state")
+TRAINING = "training"
 _FOLDS = 3
 _FIRST_DAY = date(1990, 1, 1)
 _LEVEL = 0.9
@@ -37,16 +38,22 @@ class SequenceConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: str = "training/models/touchline-2017-12-01"  # that is to be corrected
     suite: str = "wyscout"  # or understat, whose events are shots
-    split: str = "validation"  # or test, for the one precision chosen on validation
-    encoder: bool = True  # false: only the control without one, counts in windows
+    split: str = "validation"  # or test, for what was chosen on it; or training: each match by fits without it
+    inputs: list[str] = field(default_factory=lambda: list(INPUTS))  # counts in windows; an encoder's outlook, state
     precisions: list[float] = field(default_factory=lambda: [1e2, 1e3, 1e4, 1e5])
     epochs: int = 10
     keep: str = ""  # a folder for the encoders, which another run with the same options takes from there
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if (self.suite, self.split) not in SPLITS:
-            raise SetupError(f"suite and split must be of {sorted(SPLITS)}, were {self.suite!r} and {self.split!r}")
+        suites, splits = ({each[place] for each in SPLITS} for place in (0, 1))
+        for key, value, known_values in (
+            ("suite", {self.suite}, suites),
+            ("split", {self.split}, splits | {TRAINING}),
+            ("inputs", set(self.inputs), set(INPUTS)),
+        ):
+            if not value <= known_values:
+                raise SetupError(f"{key} must be of {sorted(known_values)}, was {sorted(value)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,36 +79,55 @@ def main(arguments: list[str]) -> int:
     try:
         config = parse(SequenceConfig, arguments)
         forecaster, root = TorchForecaster(Path(config.model)), Path(config.data.root)
-        start = SPLITS[config.suite, "validation"][0]
-        past, later = (
-            _side(forecaster, root, load_live(root, config.suite, *days))
-            for days in ((_FIRST_DAY, start), SPLITS[config.suite, config.split])
-        )
+        past = _side(forecaster, root, config.suite, (_FIRST_DAY, SPLITS[config.suite, "validation"][0]))
+        span = SPLITS.get((config.suite, config.split))
+        later = _side(forecaster, root, config.suite, span) if span else None
     except (SetupError, ModelRejected) as error:
         print(error, file=sys.stderr)
         return 2
+    scored = (later or past).known
     for name, by_precision in corrections_of(past, later, config).items():
         for precision, corrections in zip(config.precisions, by_precision, strict=True):
-            print("\n".join([f"{config.suite}, {name}", *table(later.known, corrections, precision, config.seed)]))
+            print(
+                f"{config.suite}, {config.split}, {name}", *table(scored, corrections, precision, config.seed), sep="\n"
+            )
     return 0
 
 
-def corrections_of(past: Side, later: Side, config: SequenceConfig) -> dict[str, FloatArray]:
-    """Return (precisions, 2, MINUTES, n) corrections of the later matches' log rates by each of INPUTS."""
-    found = {
-        WINDOWS: [fit_and_apply(past.known, past.counts(), later.known, later.counts(), config.precisions)],
-        OUTLOOK: [],
-        STATE: [],
-    }
-    views, later_views, fold = past.views(), later.views(), np.arange(len(past.events)) % _FOLDS
-    for held in range(_FOLDS if config.encoder else 0):
-        seen, unseen = ([views[row] for row in np.flatnonzero(each).tolist()] for each in (fold != held, fold == held))
-        encoder = _encoder(seen, config, held)
-        rows = part(past.known, np.flatnonzero(fold == held))
-        for name in (OUTLOOK, STATE):
-            inputs, later_inputs = (read_out(encoder, each, name == STATE) for each in (unseen, later_views))
-            found[name].append(fit_and_apply(rows, inputs, later.known, later_inputs, config.precisions))
-    return {name: np.asarray(np.mean(each, axis=0), dtype=np.float64) for name, each in found.items() if each}
+def corrections_of(past: Side, later: Side | None, config: SequenceConfig) -> dict[str, FloatArray]:
+    """Return (precisions, 2, MINUTES, n) corrections of the later matches' log rates, by each of the inputs.
+
+    Without later matches those of the past themselves, each by fits that have not seen it.
+    """
+    found = {}
+    if WINDOWS in config.inputs:
+        counts = past.counts()
+        found[WINDOWS] = (
+            fit_and_apply(past.known, counts, later.known, later.counts(), config.precisions)
+            if later
+            else cross_fit(past.known, counts, config.precisions)
+        )
+    if names := [name for name in config.inputs if name != WINDOWS]:
+        found |= _by_encoders(past, later, config, names)
+    return found
+
+
+def _by_encoders(past: Side, later: Side | None, config: SequenceConfig, names: list[str]) -> dict[str, FloatArray]:
+    views, fold = past.views(), np.arange(len(past.events)) % _FOLDS
+    scored, later_views = (later or past).known, later.views() if later else []
+    found = {name: np.zeros((len(config.precisions), *scored.expected.shape)) for name in names}
+    for held in range(_FOLDS):
+        rows = np.flatnonzero(fold == held)
+        encoder = _encoder([views[row] for row in np.flatnonzero(fold != held).tolist()], config, held)
+        third, unseen = part(past.known, rows), [views[row] for row in rows.tolist()]
+        for name in names:
+            inputs = read_out(encoder, unseen, name == STATE)
+            if later:
+                later_inputs = read_out(encoder, later_views, name == STATE)
+                found[name] += fit_and_apply(third, inputs, later.known, later_inputs, config.precisions) / _FOLDS
+            else:
+                found[name][..., rows] = cross_fit(third, inputs, config.precisions)
+    return found
 
 
 def _encoder(seen: Views, config: SequenceConfig, held: int) -> Encoder:
@@ -131,7 +157,8 @@ def table(later: Known, corrections: FloatArray, precision: float, seed: int) ->
     return lines
 
 
-def _side(forecaster: TorchForecaster, root: Path, matches: LiveMatches) -> Side:
+def _side(forecaster: TorchForecaster, root: Path, suite: str, span: tuple[date, date]) -> Side:
+    matches = load_live(root, suite, *span)
     return Side(known=known(forecaster, matches), events=load_events(root, matches))
 
 

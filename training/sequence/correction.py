@@ -17,6 +17,7 @@ from training.poisson import poisson_ridge
 
 SCORED = (15, 30, 45, 60, 75, 85)
 POOLED = slice(0, 5)  # of SCORED: 15' to 75'
+_PARTS = 5  # of a cross-validation
 _ROWS = 4096  # forecast at a time
 _WIDEST_LEAD = 2  # of the states that a residual is taken from
 _FURTHEST = 4.0  # of a residual, in standard deviations
@@ -86,6 +87,18 @@ def fit_and_apply(
     counts, expected = past.to_come.reshape(-1), past.expected.reshape(-1)
     weights = [poisson_ridge(flat, counts, expected, middle, precision * eye) for precision in precisions]
     return np.array([later_design @ each for each in weights])
+
+
+def cross_fit(of: Known, inputs: FloatArray, precisions: Sequence[float]) -> FloatArray:
+    """Return (precisions, 2, MINUTES, n): each match's corrections by weights fitted on the other four fifths."""
+    found = np.zeros((len(precisions), *of.expected.shape))
+    fifth = np.arange(len(of.outcome)) % _PARTS
+    for held in range(_PARTS):
+        seen, rows = np.flatnonzero(fifth != held), np.flatnonzero(fifth == held)
+        found[..., rows] = fit_and_apply(
+            part(of, seen), inputs[:, :, seen], part(of, rows), inputs[:, :, rows], precisions
+        )
+    return found
 
 
 def gains(of: Known, corrections: FloatArray) -> tuple[FloatArray, FloatArray]:
