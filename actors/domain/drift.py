@@ -80,33 +80,32 @@ def _field(name: str) -> Callable[[ForecastInputs], Value]:
     return read
 
 
-INPUTS: Mapping[str, Callable[[ForecastInputs], Value]] = (
-    MappingProxyType(  # but the clock, which is set, and priors, not fitted
-        {
-            "league": _field("league"),
-            "home_team": _named("home_team"),
-            "away_team": _named("away_team"),
-            **{
-                name: _field(name)
-                for name in (
-                    "home_goals",
-                    "away_goals",
-                    "home_reds",
-                    "away_reds",
-                    "home_shots",
-                    "away_shots",
-                    "shots_by",
-                )
-            },
-            "anchor_1x2.home": _implied(0),
-            "anchor_1x2.draw": _implied(1),
-            "anchor_1x2.away": _implied(2),
-            "anchor_1x2.overround": _overround,
-            "anchor_over_under.line": _of_total(0),
-            "anchor_over_under.over": _of_total(1),
-            "goals": lambda inputs: None if inputs.goals is None else len(inputs.goals),
-        }
-    )
+# All but the clock, which is set, and priors, which no model is fitted on.
+INPUTS: Mapping[str, Callable[[ForecastInputs], Value]] = MappingProxyType(
+    {
+        "league": _field("league"),
+        "home_team": _named("home_team"),
+        "away_team": _named("away_team"),
+        **{
+            name: _field(name)
+            for name in (
+                "home_goals",
+                "away_goals",
+                "home_reds",
+                "away_reds",
+                "home_shots",
+                "away_shots",
+                "shots_by",
+            )
+        },
+        "anchor_1x2.home": _implied(0),
+        "anchor_1x2.draw": _implied(1),
+        "anchor_1x2.away": _implied(2),
+        "anchor_1x2.overround": _overround,
+        "anchor_over_under.line": _of_total(0),
+        "anchor_over_under.over": _of_total(1),
+        "goals": lambda inputs: None if inputs.goals is None else len(inputs.goals),
+    }
 )
 
 
