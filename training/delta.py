@@ -86,7 +86,7 @@ def _bounds_of_rows(chances: FloatArray, deviation: Floats, bounds: FloatArray) 
             bounds[row, 2 * result], bounds[row, 2 * result + 1] = low, high
 
 
-def _odds(home: float, draw: float, away: float) -> tuple[float, float, float]:
+def _odds(home: np.float32, draw: np.float32, away: np.float32) -> tuple[np.float32, np.float32, np.float32]:
     """Return each of the three over the sum of the two others, whose digits 1 - chance would lose."""
     home, draw, away = max(home, _LEAST), max(draw, _LEAST), max(away, _LEAST)
     return home / (draw + away), draw / (home + away), away / (home + draw)

@@ -196,7 +196,7 @@ def _along_path(shares: FloatArray, leads: IntArray, effect: FloatArray) -> floa
     parts = np.empty(len(shares))
     for i in range(len(shares)):
         parts[i] = shares[i] * effect[min(max(leads[i], -_WIDEST), _WIDEST) + _WIDEST]
-    return _sum_exactly(parts)
+    return sum_exactly(parts)  # type: ignore[no-any-return]
 
 
 def _log_ratio(prior: float, seen: float, expected: float) -> float:
@@ -232,7 +232,7 @@ def _weigh(places: IntArray, values: FloatArray, weights: FloatArray, sums: Floa
         for side in range(2):
             for i in range(_WIDTH):
                 parts[i] = values[row, side, i] * weights[places[row, side, i]]
-            sums[side, row] = _sum_exactly(parts)
+            sums[side, row] = sum_exactly(parts)
 
 
 def _exact_sum(values: FloatArray) -> float:
@@ -276,7 +276,7 @@ def _exact_sum(values: FloatArray) -> float:
 
 _numbers = attrgetter("period", "clock_ms", "home_goals", "away_goals", "home_reds", "away_reds")
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-_place_of, _sum_exactly, _surprise, _fill_side = map(_compiled, (place_of, _exact_sum, _log_ratio, _fill_one_side))
+_place_of, sum_exactly, _surprise, _fill_side = map(_compiled, (place_of, _exact_sum, _log_ratio, _fill_one_side))
 _left, _along = map(_compiled, (_share_left, _along_path))
 _walk = _compiled(_walk_goals)
 _fill_evidence, _fill_dots = map(_compiled, (_read_rows, _weigh))

@@ -97,35 +97,40 @@ class TorchForecaster:
 
     def predict_rows(self, inputs: Sequence[ForecastInputs]) -> Predictions:
         """Forecast one row of inputs or more, without an object for each."""
+        anchored = self.anchors(inputs)
+        anchors, width = [each.anchor for each in anchored], self._batch_rows
         with torch.inference_mode():
-            sources = list(map(_source, inputs))
-            anchored = self._anchored(dict(zip(sources, inputs, strict=True)))
-            anchors = [anchored[source].anchor for source in sources]
             parts = [
-                self._parts.answers(
-                    inputs[chunk.start : chunk.stop], anchors[chunk.start : chunk.stop], self._batch_rows
-                )
-                for chunk in chunks(len(inputs), self._parts.rows_at_once(self._batch_rows))
+                self._parts.answers(inputs[chunk.start : chunk.stop], anchors[chunk.start : chunk.stop], width)
+                for chunk in chunks(len(inputs), self._parts.rows_at_once(width))
             ]
         first = np.concatenate([part.first for part in parts], axis=1)
         bounds = [part.bounds for part in parts if part.bounds is not None]
-        distributions = Distributions(
-            home_goals=np.array([row.home_goals for row in inputs]),
-            away_goals=np.array([row.away_goals for row in inputs]),
-            remaining=np.concatenate([part.remaining for part in parts]),
-            next_home=first[0],
-            next_away=first[1],
-        )
         return Predictions(
-            distributions=distributions,
+            distributions=Distributions(
+                home_goals=np.array([row.home_goals for row in inputs]),
+                away_goals=np.array([row.away_goals for row in inputs]),
+                remaining=np.concatenate([part.remaining for part in parts]),
+                next_home=first[0],
+                next_away=first[1],
+            ),
             model_version=self.model_version,
-            bases=tuple(anchored[source].basis for source in sources),
+            bases=tuple(each.basis for each in anchored),
             home_rate=np.array([anchor.home_mean for anchor in anchors]),
             away_rate=np.array([anchor.away_mean for anchor in anchors]),
             runtime=self._runtime,
             level=LEVEL,
             bounds=np.concatenate(bounds) if bounds else None,
         )
+
+    def anchors(self, inputs: Sequence[ForecastInputs]) -> list[Anchored]:
+        """Return what the chain of each row starts from, from the cache or solved."""
+        sources = list(map(_source, inputs))
+        rows: dict[Hashable, ForecastInputs] = dict(zip(sources, inputs, strict=True))
+        found = {source: self._cache.get(source) for source in rows}
+        known = {source: anchored for source, anchored in found.items() if anchored is not None}
+        known |= self._solved({source: rows[source] for source in rows if source not in known})
+        return [known[source] for source in sources]
 
     def verify(self) -> float:
         """Recompute the manifest's golden vectors; return the largest difference (0.0: the same bits).
@@ -142,16 +147,15 @@ class TorchForecaster:
             raise ModelRejected(self.model_version, f"golden vectors differ by {worst:.3g}")
         return worst
 
-    def _anchored(self, rows: dict[Hashable, ForecastInputs]) -> dict[Hashable, Anchored]:
-        """Return the anchor of each source, from the cache or solved; `rows` has some inputs with each."""
-        found = {source: self._cache.get(source) for source in rows}
-        known = {source: anchored for source, anchored in found.items() if anchored is not None}
-        keys = {source: self._parts.anchor_key(rows[source]) for source in rows if source not in known}
-        solved = dict(self._parts.solve(list(dict.fromkeys(key for key, _ in keys.values())), self._batch_rows))
-        for source, (key, basis) in keys.items():
-            known[source] = Anchored(solved[key], basis)
-            self._cache.put(source, known[source])
-        return known
+    def _solved(self, rows: dict[Hashable, ForecastInputs]) -> dict[Hashable, Anchored]:
+        """Solve the anchor of each source, and keep it; `rows` has some inputs with each."""
+        keys = {source: self._parts.anchor_key(row) for source, row in rows.items()}
+        with torch.inference_mode():
+            solved = dict(self._parts.solve(list(dict.fromkeys(key for key, _ in keys.values())), self._batch_rows))
+        anchors = {source: Anchored(solved[key], basis) for source, (key, basis) in keys.items()}
+        for source, anchored in anchors.items():
+            self._cache.put(source, anchored)
+        return anchors
 
 
 def load_model(folder: Path, batch_rows: int = BATCH_ROWS) -> TorchForecaster:
