@@ -5,7 +5,7 @@ msgspec makes of markets whose values are their places. Numbers that stand more 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 
@@ -14,11 +14,12 @@ import numpy as np
 from msgspec import Struct
 
 from actors.domain import market_values as at
-from actors.domain.distribution import Distributions, ScoreDistribution, stacked
+from actors.domain.distribution import Distributions, FloatArray, ScoreDistribution, stacked
 from actors.domain.events import Score
 from actors.domain.grid import IntArray
 from actors.domain.markets import read_markets
 
+_ROWS_AT_ONCE = 32  # few enough for their numbers to stay in the cache
 _MARK = 1_000_000  # added to a place, so that no line of a market looks like one
 _MARKED = re.compile(rb"(1\d{6})\.0")
 
@@ -45,19 +46,25 @@ def markets_json(rows: Sequence[ScoreDistribution]) -> list[bytes]:
 def distributions_json(rows: Distributions) -> list[bytes]:
     """Return the JSON of the markets of each row of one or more; raises ValueError as `markets_json` does."""
     values = at.market_values(rows)
-    keys = zip(rows.home_goals.tolist(), rows.away_goals.tolist(), (values[:, at.DECIDED] > 0).tolist(), strict=True)
-    templates = [_template(*key) for key in keys]
+    scores = zip(rows.home_goals.tolist(), rows.away_goals.tolist(), (values[:, at.DECIDED] > 0).tolist(), strict=True)
+    templates = [_template(*score) for score in scores]
+    written = list[bytes]()
+    for start in range(0, len(templates), _ROWS_AT_ONCE):
+        stop = start + _ROWS_AT_ONCE
+        written += _write(templates[start:stop], values[start:stop])
+    return written
+
+
+def _write(templates: Sequence[_Template], values: FloatArray) -> Iterator[bytes]:
     counts = [len(template.places) for template in templates]
-    starts = np.repeat(np.arange(len(templates)) * at.WIDTH, counts)
-    places = np.concatenate([template.places for template in templates]) + starts
-    numbers = _encoder.encode(values.ravel()[places].tolist())[1:-1].split(b",")
-    written, start = list[bytes](), 0
+    rows = np.repeat(np.arange(len(templates)), counts)
+    places = np.concatenate([template.places for template in templates])
+    numbers, start = _encoder.encode(values[rows, places].tolist())[1:-1].split(b","), 0
     for template, count in zip(templates, counts, strict=True):
         texts = template.texts.copy()
         texts[1::2] = template.in_gaps(numbers[start : start + count])
-        written.append(b"".join(texts))
+        yield b"".join(texts)
         start += count
-    return written
 
 
 @lru_cache(maxsize=512)

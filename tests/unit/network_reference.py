@@ -300,24 +300,43 @@ def _around(chance: float, deviation: float) -> tuple[float, float]:
     return chance / (chance + (1 - chance) * odds), chance * odds / (chance * odds + 1 - chance)
 
 
-def answers(
-    files: ModelFiles, rows: Sequence[tuple[ForecastInputs, Anchor]]
-) -> tuple[Grids, tuple[list[float], list[float]], list[Intervals]]:
-    """Return remaining goals, who scores next and intervals of rows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensors:
+    """What the network's tensors are run on: rates with their corrections, clock, score, and how sure they are."""
+
+    chain: EvenChain
+    rates: Tensor
+    left: Tensor
+    lead: Tensor
+    tilt: Tensor
+    evidence: list[tuple[Row, Row]]
+    spread: Tensor
+
+
+def prepare(files: ModelFiles, rows: Sequence[tuple[ForecastInputs, Anchor]]) -> Tensors:
+    """Read rows of inputs."""
     tensors, parts = files.tensors, InPlayParts(files)
-    clock, shots = parts.clock, parts.reader.shots
-    chain, spread, weights = EvenChain(tensors["effect"]), tensors["spread"], tensors["weights"].tolist()
-    reader = EvidenceReader(clock=clock, effect=tensors["effect"].tolist(), shots=shots)
+    clock, weights = parts.clock, tensors["weights"].tolist()
+    reader = EvidenceReader(clock=clock, effect=tensors["effect"].tolist(), shots=parts.reader.shots)
     evidence = [reader.read(inputs, anchor.home_rate, anchor.away_rate) for inputs, anchor in rows]
     factors = [[_factor(row.dot(weights)) for row in sides] for sides in evidence]
     before = [(anchor.home_rate, anchor.away_rate) for _, anchor in rows]
-    rates = torch.tensor(before, dtype=torch.float64).T * torch.tensor(factors, dtype=torch.float64).T
-    left = torch.tensor([[clock.left(row.period, row.clock_ms) for row, _ in rows]], dtype=torch.float64)
-    lead = torch.tensor([row.home_goals - row.away_goals for row, _ in rows])
-    tilt = torch.tensor([anchor.tilt for _, anchor in rows], dtype=torch.float64)
-    grids = score_grids(chain, rates, left, lead, tilt)
-    chances = three_way(torch.from_numpy(grids[0]).permute(1, 2, 0).flip(1), lead)
-    bounds = intervals(chain, rates, left, lead, tilt, evidence, spread, chances)
+    return Tensors(
+        chain=EvenChain(tensors["effect"]),
+        rates=torch.tensor(before, dtype=torch.float64).T * torch.tensor(factors, dtype=torch.float64).T,
+        left=torch.tensor([[clock.left(row.period, row.clock_ms) for row, _ in rows]], dtype=torch.float64),
+        lead=torch.tensor([row.home_goals - row.away_goals for row, _ in rows]),
+        tilt=torch.tensor([anchor.tilt for _, anchor in rows], dtype=torch.float64),
+        evidence=evidence,
+        spread=tensors["spread"],
+    )
+
+
+def answers(its: Tensors) -> tuple[Grids, tuple[list[float], list[float]], list[Intervals]]:
+    """Return remaining goals, who scores next and intervals of rows."""
+    grids = score_grids(its.chain, its.rates, its.left, its.lead, its.tilt)
+    chances = three_way(torch.from_numpy(grids[0]).permute(1, 2, 0).flip(1), its.lead)
+    bounds = intervals(its.chain, its.rates, its.left, its.lead, its.tilt, its.evidence, its.spread, chances)
     return *grids, bounds
 
 

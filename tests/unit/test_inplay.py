@@ -75,9 +75,8 @@ def test_the_compiled_network_gives_the_bits_of_the_readable_one(name: str) -> N
     model = TorchForecaster(MODELS / name)
     received = model.predict_rows(rows)
     anchors = [anchored.anchor for anchored in model.anchors(rows)]
-    remaining, first, bounds = network_reference.answers(
-        read_model(MODELS / name), list(zip(rows, anchors, strict=True))
-    )
+    its = network_reference.prepare(read_model(MODELS / name), list(zip(rows, anchors, strict=True)))
+    remaining, first, bounds = network_reference.answers(its)
     assert received.bounds is not None
     assert received.distributions.remaining.tobytes() == remaining.tobytes()
     assert received.distributions.next_home.tolist() == first[0]
