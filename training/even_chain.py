@@ -35,6 +35,10 @@ class EvenChain(nn.Module):
         super().__init__()
         self.register_buffer("effect", effect)
         self._most: list[float] = effect.amax(dim=1).tolist()
+        self._arrays = {  # of either type; a state's factors, 1 / k, and the bounds of `_TERMS`
+            kind: tuple(each.astype(kind) for each in (effect.numpy(), _RECIPROCALS, _BOUNDS))
+            for kind in (np.dtype(np.float64), np.dtype(np.float32))
+        }
 
     def forward(self, rates: Tensor, shares: Tensor, lead: Tensor, *, first: int | None = None) -> Tensor:
         """Return the unnormalised grid of remaining goals; arguments and layout as those of `ScoreChain.forward`.
@@ -49,11 +53,11 @@ class EvenChain(nn.Module):
         exposure, kind = np.ascontiguousarray(exposure), exposure.dtype
         most = exposure[0] * self._most[0] + exposure[1] * self._most[1]
         grid = np.empty((GOALS, GOALS, len(lead) * (1 + opened)), kind)
-        effect, reciprocals = (each.astype(kind) for each in (self.effect.numpy(), _RECIPROCALS))
-        fill_series(effect, exposure, lead, most, terms_needed(most), reciprocals, opened, grid)
+        effect, reciprocals, bounds = self._arrays[kind]
+        fill_series(effect, exposure, lead, most, terms_needed(most, bounds), reciprocals, opened, grid)
         return grid
 
 
-def terms_needed(most: Floats) -> IntArray:
-    """Return how many terms each row's series needs, by its highest total hazard `most` (rows,)."""
-    return _COUNTS[np.searchsorted(_BOUNDS.astype(most.dtype), most)]
+def terms_needed(most: Floats, bounds: Floats = _BOUNDS) -> IntArray:
+    """Return how many terms each row's series needs, by its highest total hazard `most` (rows,), of bounds' type."""
+    return _COUNTS[np.searchsorted(bounds, most)]

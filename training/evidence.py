@@ -7,7 +7,7 @@ Source: model notes of the project, "In play", steps 6 and 7; constants from the
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 
@@ -41,6 +41,9 @@ _NO_COURSE = (99, 0, 0)  # a goal that is still to come
 _LEAGUE_PLACES = {league: place for place, league in enumerate(LEAGUES)}
 
 
+Clock = tuple[FloatArray, FloatArray, tuple[float, float, float, float, float]]  # blocks, tails, constants
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Inputs of home and away: `values` of the NAMES at `places`, both (rows, 2, 15); the others are 0."""
@@ -66,17 +69,23 @@ class EvidenceReader:
     clock: ClockShares
     effect: Sequence[Sequence[float]]  # (2, LEADS): factor on hazards by goal difference of home
     shots: ShotLevels
+    _clock: Clock = field(init=False, repr=False)
+    _effects: tuple[FloatArray, FloatArray, FloatArray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        clock = (np.array(self.clock.blocks), np.array(self.clock.tails), self.clock.constants)
+        object.__setattr__(self, "_clock", clock)
+        effects = (np.array(self.effect), np.array(self.shots.level), np.array(self.shots.effect))
+        object.__setattr__(self, "_effects", effects)
 
     def read(self, rows: Sequence[ForecastInputs], rates: FloatArray) -> Evidence:
         """Return the evidence of rows, given (2, rows) rates of home and away before kick-off."""
         numbers = np.fromiter(chain.from_iterable(map(_numbers, rows)), np.int64, len(rows) * 6).reshape(-1, 6)
         count = len(rows)
         evidence = Evidence(np.empty((count, 2, _WIDTH), np.int64), np.empty((count, 2, _WIDTH)), np.empty(count))
-        clock = (np.array(self.clock.blocks), np.array(self.clock.tails), self.clock.constants)
-        effects = (np.array(self.effect), np.array(self.shots.level), np.array(self.shots.effect))
         leagues = np.array([_LEAGUE_PLACES.get(row.league or "", -1) for row in rows])
         told = (numbers, self._shots(rows), leagues, *_goals(rows))
-        _fill_evidence(*told, rates, clock, effects, (evidence.places, evidence.values, evidence.left))
+        _fill_evidence(*told, rates, self._clock, self._effects, (evidence.places, evidence.values, evidence.left))
         return evidence
 
     def _shots(self, rows: Sequence[ForecastInputs]) -> FloatArray:
@@ -118,7 +127,7 @@ def _read_rows(
     starts: IntArray,
     goals: IntArray,
     rates: FloatArray,
-    clock: tuple[FloatArray, FloatArray, tuple[float, float, float, float, float]],
+    clock: Clock,
     effects: tuple[FloatArray, FloatArray, FloatArray],
     filled: tuple[IntArray, FloatArray, FloatArray],
 ) -> None:
@@ -160,7 +169,7 @@ def _walk_goals(
     numbers: IntArray,
     goals: IntArray,
     left_now: float,
-    clock: tuple[FloatArray, FloatArray, tuple[float, float, float, float, float]],
+    clock: Clock,
     shares: FloatArray,
     leads: IntArray,
 ) -> int:
@@ -182,9 +191,7 @@ def _walk_goals(
     return len(goals) + 1
 
 
-def _share_left(
-    period: int, clock_ms: int, clock: tuple[FloatArray, FloatArray, tuple[float, float, float, float, float]]
-) -> float:
+def _share_left(period: int, clock_ms: int, clock: Clock) -> float:
     blocks, tails, constants = clock
     block, left = _place_of(period, clock_ms, *constants)
     return blocks[block] * left + tails[block]  # type: ignore[no-any-return]
