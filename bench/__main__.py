@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 BENCHES = {
+    "batch": "bench.batch",
     "event_to_push": "bench.event_to_push",
     "ingest": "bench.ingest",
     "matches": "bench.matches",

@@ -35,10 +35,10 @@ BATCH_ROWS = 32  # as served
 def run() -> None:
     """Print one line per piece."""
     torch.set_num_threads(1)
-    fixture, records = _match()
+    fixture, records = _match(MATCH)
     encoded = [encode_record(record) for record in records]
     inputs = _inputs(fixture, encoded)
-    model = load_model(_newest_model(), batch_rows=BATCH_ROWS)
+    model = load_model(newest_model(), batch_rows=BATCH_ROWS)
     distributions = [prediction.distribution for prediction in model.predict(inputs)]
 
     def reference() -> None:
@@ -84,8 +84,14 @@ def _cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _match() -> tuple[Fixture, list[FeedRecord]]:
-    feed = read_feed(MATCH)
+def asked_in(match: Path) -> list[ForecastInputs]:
+    """Return what the model is asked in the course of a recorded match."""
+    fixture, records = _match(match)
+    return _inputs(fixture, [encode_record(record) for record in records])
+
+
+def _match(match: Path) -> tuple[Fixture, list[FeedRecord]]:
+    feed = read_feed(match)
     return feed.fixture, [timed.record for timed in schedule(feed)]
 
 
@@ -127,5 +133,6 @@ def _predict(model: TorchForecaster, batches: Sequence[list[ForecastInputs]]) ->
         model.predict(batch)
 
 
-def _newest_model() -> Path:
+def newest_model() -> Path:
+    """Return the model that is served."""
     return max(MODELS.glob("*/manifest.json")).parent

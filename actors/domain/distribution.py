@@ -1,5 +1,6 @@
 """What a model says about a match: the joint distribution of the goals still to come in regular time."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -67,6 +68,46 @@ class ScoreDistribution(Struct, frozen=True, kw_only=True):
     next_away: float
 
 
+class Distributions(Struct, frozen=True, kw_only=True):
+    """Many score distributions, a row each: fields as those of `ScoreDistribution`, along the first axis."""
+
+    home_goals: NDArray[np.int64]
+    away_goals: NDArray[np.int64]
+    remaining: FloatArray  # (rows, MAX_REMAINING + 1, MAX_REMAINING + 1)
+    next_home: FloatArray
+    next_away: FloatArray
+
+
+def stacked(rows: Sequence[ScoreDistribution]) -> Distributions:
+    """Return one distribution or more as the rows of a batch."""
+    return Distributions(
+        home_goals=np.array([row.score.home for row in rows]),
+        away_goals=np.array([row.score.away for row in rows]),
+        remaining=np.stack([row.remaining for row in rows]),
+        next_home=np.array([row.next_home for row in rows]),
+        next_away=np.array([row.next_away for row in rows]),
+    )
+
+
+def unstacked(rows: Distributions) -> list[ScoreDistribution]:
+    """Return the rows one by one, each with a grid of its own that cannot be changed."""
+    numbers = zip(
+        *(each.tolist() for each in (rows.home_goals, rows.away_goals, rows.next_home, rows.next_away)), strict=True
+    )
+    return [
+        ScoreDistribution(
+            score=Score(home, away), remaining=_frozen(rows.remaining[i]), next_home=next_home, next_away=next_away
+        )
+        for i, (home, away, next_home, next_away) in enumerate(numbers)
+    ]
+
+
+def _frozen(grid: FloatArray) -> FloatArray:
+    own = grid.copy()  # a view would keep the whole batch alive
+    own.setflags(write=False)
+    return own
+
+
 class Intervals(Struct, frozen=True, kw_only=True):
     """Where the probabilities of the result lie at confidence `level`, as (low, high) each."""
 
@@ -86,6 +127,43 @@ class Prediction(Struct, frozen=True, kw_only=True):
     away_rate: float
     runtime: Runtime
     intervals: Intervals | None = None  # None where the model has no ensemble
+
+
+class Predictions(Struct, frozen=True, kw_only=True):
+    """Many answers of a forecaster, a row each: fields as those of `Prediction`."""
+
+    distributions: Distributions
+    model_version: str
+    bases: tuple[str, ...]
+    home_rate: FloatArray
+    away_rate: FloatArray
+    runtime: Runtime
+    level: float  # of the intervals
+    bounds: FloatArray | None  # (rows, 6): low and high of home, draw and away; None where the model has no ensemble
+
+    def each(self) -> list[Prediction]:
+        """Return the answers one by one; none keeps the others' memory."""
+        many, bounds = self.distributions, self.bounds
+        rates = zip(self.bases, self.home_rate.tolist(), self.away_rate.tolist(), strict=True)
+        return [
+            Prediction(
+                distribution=distribution,
+                model_version=self.model_version,
+                basis=basis,
+                home_rate=home_rate,
+                away_rate=away_rate,
+                runtime=self.runtime,
+                intervals=None
+                if around is None
+                else Intervals(level=self.level, home=around[:2], draw=around[2:4], away=around[4:]),
+            )
+            for distribution, (basis, home_rate, away_rate), around in zip(
+                unstacked(many),
+                rates,
+                [None] * len(self.bases) if bounds is None else map(tuple, bounds.tolist()),
+                strict=True,
+            )
+        ]
 
 
 class Forecaster(Protocol):

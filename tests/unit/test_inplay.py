@@ -1,14 +1,20 @@
 """The in-play network: what a match has shown moves the numbers, by the same bits in any batch, with intervals."""
 
+import math
 import random
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction
+from tests.unit import network_reference
 from tests.unit.test_network import PRICES, TOTAL, bits, many_inputs, three_way
-from training.model_file import IN_PLAY
+from training.evidence import sum_exactly
+from training.model_file import IN_PLAY, read_model
 from training.network import TorchForecaster, load_model
 
 MODELS = Path(__file__).resolve().parents[2] / "training" / "models"
@@ -61,6 +67,27 @@ def test_a_value_and_its_interval_have_the_same_bits_in_any_batch(forecaster: To
         assert [all_bits(answer) for answer in answers] == [reference[i] for i in order]
     for i in (3, 17, 40):
         assert all_bits(forecaster.predict([rows[i]])[0]) == reference[i]
+
+
+@pytest.mark.parametrize("name", ["touchline-2017-12-01", "touchline-all"])
+def test_the_compiled_network_gives_the_bits_of_the_readable_one(name: str) -> None:
+    rows = shown(400, seed=21) + [answered.inputs for answered in read_model(MODELS / name).manifest.golden]
+    model = TorchForecaster(MODELS / name)
+    received = model.predict_rows(rows)
+    anchors = [anchored.anchor for anchored in model.anchors(rows)]
+    its = network_reference.prepare(read_model(MODELS / name), list(zip(rows, anchors, strict=True)))
+    remaining, first, bounds = network_reference.answers(its)
+    assert received.bounds is not None
+    assert received.distributions.remaining.tobytes() == remaining.tobytes()
+    assert received.distributions.next_home.tolist() == first[0]
+    assert received.distributions.next_away.tolist() == first[1]
+    assert received.bounds.tolist() == [[*each.home, *each.draw, *each.away] for each in bounds]
+    assert model.verify() == 0.0
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.floats(-1, 1), max_size=20))
+def test_a_compiled_sum_is_rounded_once(values: list[float]) -> None:
+    assert sum_exactly(np.array(values)) == math.fsum(values)
 
 
 def test_answers_are_coherent_and_lie_within_their_intervals(forecaster: TorchForecaster) -> None:
