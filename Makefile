@@ -9,6 +9,7 @@ JARS := .jars
 UV := 0.13.9
 DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
 STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
+COMPILED := $(VENV)/compiled-$(shell cat training/*.py | cksum | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
@@ -63,7 +64,13 @@ clean:
 	rm -rf $(VENV) $(JARS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(STAMP)
+setup: $(COMPILED)
+
+# Once for each state of the code; else every process of a first start would compile the network's loops for itself.
+$(COMPILED): $(STAMP)
+	@echo "Setting up: compiling the network's loops (half a minute)"
+	@$(PY) -c "from pathlib import Path; from training.network import load_model; load_model(Path('training/models/touchline-all'))"
+	@rm -f $(VENV)/compiled-* && touch $@
 
 $(STAMP): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Touchline needs Python 3.11 (python3.11 with its venv module); none was found on the PATH" >&2; exit 2; }

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from actors.domain.distribution import Forecaster
 from training.chain import GOALS
-from training.delta import three_way
 from training.fit_corrections import MINUTES
 from training.live_data import FloatArray, IntArray, LiveMatches
 from training.live_score import inputs_at
@@ -117,8 +115,9 @@ def _chances(of: Known, place: int, corrections: FloatArray) -> FloatArray:
     count = np.arange(GOALS)
     home, away = np.exp(corrections[:, :, None] * count)
     grid = of.remaining[place] * home[:, :, None] * away[:, None, :]
-    shares = three_way(torch.from_numpy(grid).permute(1, 2, 0).flip(1), torch.from_numpy(of.lead[place]))
-    return np.asarray(shares.T.numpy(), dtype=np.float64)
+    final = count[:, None] - count + of.lead[place][:, None, None]
+    shares = np.stack([(grid * fell).sum(axis=(1, 2)) for fell in (final > 0, final == 0, final < 0)], axis=-1)
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
 def _context(side: int, log_rates: FloatArray, lead: IntArray) -> FloatArray:
