@@ -14,6 +14,7 @@ BENCHES = {
     "recover": "bench.recover",
     "stores": "bench.stores",
     "swaps": "bench.swaps",
+    "what_if_peers": "bench.what_if_peers",
 }
 
 

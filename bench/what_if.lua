@@ -3,6 +3,8 @@
 -- that a request is three strings put together. The last line of the output is JSON, for bench/generators.py.
 local SCORES, FIRST_MS, SPAN_MS, STRIDE = 6, 1000000, 1700000, 7919 -- seven digits of match time; a prime spreads them
 local BODY = '{"score":[%d,%d],"clock":{"period":%d,"ms":%d}}'
+local FIELD = os.getenv("WHAT_IF_FIELD") or "" -- of a body that holds a list of what-ifs, for servers that want one
+if FIELD ~= "" then BODY = '{"' .. FIELD .. '":[' .. BODY .. ']}' end
 local threads = 0
 
 function setup(thread)
