@@ -28,6 +28,7 @@ LOCAL = "local"  # ray.address: a Ray of our own on this machine
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
+_LOAD_EVERY_S = 1.0  # handles report their load to autoscaling; Ray's ten seconds would come before every delay
 _STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
 SETTINGS_OF_RAY = {
     **OF_EVERY_RAY,
@@ -252,6 +253,10 @@ class System:
                 "min_replicas": config.serve.forecaster_min_replicas,
                 "max_replicas": config.serve.forecaster_max_replicas,
                 "target_ongoing_requests": config.serve.target_ongoing,
+                "metrics_interval_s": _LOAD_EVERY_S,
+                "look_back_period_s": config.serve.look_back_s,
+                "upscale_delay_s": config.serve.upscale_delay_s,
+                "downscale_delay_s": config.serve.downscale_delay_s,
             },
         )
         bound = forecaster.bind(

@@ -119,7 +119,12 @@ class ServeConfig:
     push_replicas: int = 1  # fixed: a change of replicas would cut streams
     forecaster_min_replicas: int = 1
     forecaster_max_replicas: int = 2
-    target_ongoing: float = 16.0  # requests per forecaster replica that autoscaling aims at
+    # Autoscaling. What is averaged over follows a rush within seconds and no single burst; growth waits little, since
+    # requests queue meanwhile; shrinking waits for as long as lulls last, since a start costs seconds of CPU.
+    target_ongoing: float = 16.0  # requests per forecaster replica: half a batch waits while one is computed
+    look_back_s: float = 5.0
+    upscale_delay_s: float = 3.0
+    downscale_delay_s: float = 60.0
     batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
     batch_requests: int = 64  # joined at most
     batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one
@@ -138,7 +143,8 @@ class ServeConfig:
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
         need(self.proxies in _PROXIES, "serve.proxies", " or ".join(_PROXIES), self.proxies)
-        need_positive("serve.target_ongoing", self.target_ongoing)
+        for name in ("target_ongoing", "look_back_s", "upscale_delay_s", "downscale_delay_s"):
+            need_positive(f"serve.{name}", getattr(self, name))
         need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
         need_positive("serve.predict_timeout_s", self.predict_timeout_s)
 
