@@ -58,6 +58,8 @@ def main(config: Config) -> None:
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
+        if config.serve.fast_port:
+            need_port(config.serve.host, config.serve.fast_port, "serve.fast_port")
         if config.ray.address == LOCAL:
             need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
             need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
@@ -99,6 +101,8 @@ def _say_where(config: Config) -> None:
     console.print("\n[bold]Touchline is ready.[/bold]")
     console.print(f"  Page            {base}/")
     console.print(f"  API description {base}/docs")
+    if config.serve.fast_port:
+        console.print(f"  Fast port       http://{config.serve.host}:{config.serve.fast_port} (the same API)")
     if config.ray.address == LOCAL:
         dashboard = f"http://{config.serve.host}:{config.ray.dashboard_port}"
         console.print(f"  Ray dashboard   {dashboard} (its token: ~/.ray/auth_token)")
@@ -262,8 +266,8 @@ class System:
         bound = forecaster.bind(
             self._actors["registry"],
             self._wiring.load_model,
-            config.serve.batch_requests,
-            config.serve.batch_wait_ms / 1000,
+            self._wiring.app_deps,
+            self._wiring.forecaster_settings(),
         )
         serve.run(bound, name=FORECASTER_APP, route_prefix=None)
 

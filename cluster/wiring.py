@@ -29,7 +29,7 @@ from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
 from conf.schema import Config
-from serve_app.deps import AppDeps, Limits, PredictAs
+from serve_app.deps import AppDeps, ForecasterSettings, Limits, ListenerSettings, PredictAs
 
 if TYPE_CHECKING:  # only forecasters load torch
     from training.network import TorchForecaster
@@ -167,6 +167,23 @@ class Wiring:
             return report
 
         return health
+
+    def forecaster_settings(self) -> ForecasterSettings:
+        """Return how forecaster replicas join requests, and where they listen."""
+        config = self.config.serve
+        listener = ListenerSettings(
+            host=config.host,
+            port=config.fast_port,
+            requests=config.fast_requests,
+            connections=config.fast_connections,
+            waiting=config.fast_waiting,
+            tasks=config.max_ongoing,
+        )
+        return ForecasterSettings(
+            batch_rows=config.batch_requests,
+            batch_wait_s=config.batch_wait_ms / 1000,
+            listener=listener if config.fast_port else None,
+        )
 
     def supervisor_settings(self) -> SupervisorSettings:
         """Return when matches are leased, judged stuck, and let go."""

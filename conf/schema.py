@@ -126,8 +126,12 @@ class ServeConfig:
     upscale_delay_s: float = 3.0
     downscale_delay_s: float = 60.0
     batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
-    batch_requests: int = 64  # joined at most
+    batch_requests: int = 128  # rows computed in one go: the longest that a match's forecast waits for requests
     batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one
+    fast_port: int = 8001  # of the forecaster replicas' own listener, past Serve's proxy; 0: they have none
+    fast_requests: int = 2_000  # of one connection, then it is ended, so that load moves to new replicas
+    fast_connections: int = 8_000  # per replica, of the 20,000 files that it may open; beyond: 429
+    fast_waiting: int = 512  # what-ifs per replica that wait for the model, 60 ms of work; beyond: 429
     max_ongoing: int = 256  # per replica
     max_queued: int = 1_024  # beyond it: 429
     max_streams: int = 10_000  # per push replica
@@ -139,6 +143,9 @@ class ServeConfig:
         need_text("serve.host", self.host)
         need_port("serve.port", self.port)
         counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
+        counts += " fast_requests fast_connections fast_waiting"
+        if self.fast_port != 0:
+            need_port("serve.fast_port", self.fast_port)
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
@@ -191,6 +198,7 @@ class Config:
     def __post_init__(self) -> None:
         ports = {
             "serve.port": self.serve.port,
+            **({"serve.fast_port": self.serve.fast_port} if self.serve.fast_port else {}),
             "ray.dashboard_port": self.ray.dashboard_port,
             "ray.metrics_port": self.ray.metrics_port,
         }

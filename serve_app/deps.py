@@ -55,7 +55,7 @@ class Limits:
     body_timeout_s: float = 10.0  # 408: a body that never ends
     batch_items: int = 1_000  # 422
     page_items: int = 1_000  # 422
-    what_ifs_waiting: int = 4_000  # 429
+    what_ifs_waiting: int = 32_000  # 429; 1 KB each: a store may be away for 4 s at 8,000 a second
     what_if_batch: int = 1_000
     what_if_flush_s: float = 0.2
     activity_flush_s: float = 10.0  # what a killed replica loses of its counts
@@ -70,6 +70,30 @@ class Limits:
     backlog_records: int = 10_000  # per partition of forecasts.v1: read at the start, held for resuming
     forget_after_s: float = 600.0  # a retired match leaves the view
     retired_matches: int = 5_000  # remembered after they left it: history has the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSettings:
+    """Where a replica listens, and the bound of everything that it takes."""
+
+    host: str
+    port: int
+    requests: int  # of one connection, then it is ended, so that load moves to new replicas
+    connections: int  # beyond: 429
+    waiting: int  # what-ifs that wait for the model; beyond: 429
+    tasks: int  # requests under way in the app, streams apart; beyond: 429
+    idle_s: float = 75.0  # as long as common clients keep a connection that they do not use, and some more
+    linger_s: float = 1.0  # while closing, an idle connection may still send its last request
+    drain_s: float = 10.0  # then what is left is cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecasterSettings:
+    """How a replica joins requests, and where it listens."""
+
+    batch_rows: int  # computed in one go, and so the longest that a match waits for requests
+    batch_wait_s: float
+    listener: ListenerSettings | None  # None: it has none of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,7 @@ def test_a_thousand_what_ifs_are_one_request_and_one_row(world: World, client: T
     results = client.post(BATCH, json={"items": items}).json()["results"]
     assert [each["what_if"]["inputs"]["clock_ms"] for each in results] == list(range(0, 1_000_000, 1_000))
     eventually(lambda: world.history.what_ifs("test-1", 0))
-    assert len(msgspec.json.decode(world.history.what_ifs("test-1", 0) or b"")) == 1_000
+    assert len(world.history.what_ifs("test-1", 0) or b"") < 100 * 1_000
     assert client.get(f"/v1/predictions/{results[999]['what_if']['prediction_id']}").status_code == 200
 
 
