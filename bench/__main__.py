@@ -11,10 +11,12 @@ BENCHES = {
     "ingest": "bench.ingest",
     "matches": "bench.matches",
     "pieces": "bench.pieces",
+    "reads": "bench.reads",
     "recover": "bench.recover",
     "stores": "bench.stores",
     "swaps": "bench.swaps",
     "what_if_peers": "bench.what_if_peers",
+    "what_ifs": "bench.what_ifs",
 }
 
 
