@@ -261,6 +261,7 @@ class System:
                 "look_back_period_s": config.serve.look_back_s,
                 "upscale_delay_s": config.serve.upscale_delay_s,
                 "downscale_delay_s": config.serve.downscale_delay_s,
+                "policy": {"policy_function": "serve_app.scaling:replicas_wanted"},
             },
         )
         bound = forecaster.bind(
