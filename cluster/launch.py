@@ -266,7 +266,7 @@ class System:
         bound = forecaster.bind(
             self._actors["registry"],
             self._wiring.load_model,
-            self._wiring.app_deps,
+            self._wiring.hosted_deps,
             self._wiring.forecaster_settings(),
         )
         serve.run(bound, name=FORECASTER_APP, route_prefix=None)

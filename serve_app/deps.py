@@ -28,6 +28,7 @@ class ServedModels(Struct, frozen=True, kw_only=True):
     committed: dict[str, datetime] = {}  # version -> when it was last committed
 
 
+Predict = Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]  # by the live model; NoModel, Overloaded
 PredictAs = Callable[[str, list[ForecastInputs]], Awaitable[list[Prediction]]]  # by a version that is held, for replays
 MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a feed offset; None: not to be had any more
 
@@ -105,7 +106,7 @@ class AppDeps:
     history: History
     what_ifs: WhatIfStore
     activity: ActivityStore
-    predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]  # by the live model
+    predict: Predict
     models: Callable[[], ServedModels]
     replica: str  # unique for each start of a replica: it is part of the ids of what-ifs
     monotonic: Callable[[], float]  # seconds

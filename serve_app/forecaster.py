@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,11 +16,13 @@ from ray.exceptions import RayError
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.models import Orders
 from serve_app.batcher import Batcher
-from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings
+from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings, Predict, PredictAs
 from serve_app.hosted import Hosted
 from serve_app.replica_models import ReplicaModels, ServedModel
 
 logger = logging.getLogger("touchline.models")
+
+MakeDeps = Callable[[str, str, Predict, PredictAs], AppDeps]  # for an app of a name, in a replica of a name
 
 _EVERY_S = 0.5
 _EVERY_S_PREPARING = 0.05  # so that all change within this of each other
@@ -39,7 +40,7 @@ class Forecaster:
         self,
         registry: Any,
         load: Callable[[str], ServedModel],
-        make_deps: Callable[[str, str], AppDeps],
+        make_deps: MakeDeps,
         settings: ForecasterSettings,
     ) -> None:
         self._registry, self._replica = registry, serve.get_replica_context().replica_tag
@@ -76,12 +77,8 @@ class Forecaster:
     def _predict_rows(self, rows: list[ForecastInputs]) -> list[Prediction]:
         return self._models.serving.predict(rows)
 
-    async def _host(
-        self, make_deps: Callable[[str, str], AppDeps], settings: ForecasterSettings, listener: ListenerSettings
-    ) -> None:
-        deps = replace(
-            make_deps("forecaster", self._replica), predict=self._batcher.predict, predict_as=self.predict_as
-        )
+    async def _host(self, make_deps: MakeDeps, settings: ForecasterSettings, listener: ListenerSettings) -> None:
+        deps = make_deps("forecaster", self._replica, self._batcher.predict, self.predict_as)
         self._hosted = Hosted(deps, self._batcher, listener, settings.batch_rows)
         await self._hosted.start()
 

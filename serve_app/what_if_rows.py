@@ -134,6 +134,11 @@ def unpack(payload: bytes, index: int, prediction_id: str) -> KeptWhatIf | WhatI
     return _kept(whole, index, prediction_id) if index < len(whole.rows) else None
 
 
+def rows_in(payload: bytes) -> int:
+    """Return how many what-ifs a batch holds."""
+    return len(_packed.decode(zlib.decompress(payload)).rows)
+
+
 def _kept(whole: _Packed, index: int, prediction_id: str) -> KeptWhatIf:
     base_at, made_at, freshness_at, at, changed, result, values_hash = whole.rows[index]
     base = whole.bases[base_at]
