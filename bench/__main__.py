@@ -7,14 +7,18 @@ from actors.domain.errors import SetupError
 from bench.harness import note_load, skip
 
 BENCHES = {
+    "autoscale": "bench.autoscale",
     "event_to_push": "bench.event_to_push",
+    "growth": "bench.growth",
     "ingest": "bench.ingest",
     "matches": "bench.matches",
+    "overload": "bench.overload",
     "pieces": "bench.pieces",
     "recover": "bench.recover",
     "stores": "bench.stores",
     "swaps": "bench.swaps",
     "what_if_peers": "bench.what_if_peers",
+    "what_ifs": "bench.what_ifs",
 }
 
 

@@ -14,11 +14,11 @@ import psutil
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from bench.doors import match_ids
 from bench.event_to_push import age_s, messages
 from bench.running import System
 
 OK = 200
-_READY_WITHIN_S = 120.0
 
 
 @contextmanager
@@ -28,20 +28,9 @@ def live_system(options: list[str]) -> Iterator[tuple[System, list[str]]]:
         system = System(Path(folder) / "data", ["replay.speed=1", *options])
         try:
             system.start()
-            yield system, forecast_matches(system.base)
+            yield system, match_ids(system.base)
         finally:
             system.stop()
-
-
-def forecast_matches(base: str) -> list[str]:
-    """Wait until all matches have a forecast; return their ids."""
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while time.monotonic() < deadline:
-        matches = httpx.get(f"{base}/v1/matches", timeout=30.0).json()["matches"]
-        if matches and all(each["prediction_id"] for each in matches):
-            return [str(each["match_id"]) for each in matches]
-        time.sleep(0.5)
-    raise AssertionError(f"no forecast of every match within {_READY_WITHIN_S:g} s")
 
 
 class Watch:
@@ -124,12 +113,16 @@ def answers(rows: NDArray[np.int64], seconds: float) -> Answers:
     )
 
 
-def normal_after_s(rows: NDArray[np.int64], limit_ms: float) -> float:
+def normal_after_s(rows: NDArray[np.int64], limit_ms: float) -> float | None:
     """Return when the last request began that failed or took longer than the limit, from the first; 0.0 if none did.
+
+    None where nothing was answered at all.
 
     >>> normal_after_s(np.array([[0, 200, 9000], [1_500_000, 429, 100], [2_000_000, 200, 100]]), limit_ms=5.0)
     1.5
     """
+    if not len(rows):
+        return None
     bad = (rows[:, 1] < OK) | (rows[:, 1] >= 400) | (rows[:, 2] / 1000 > limit_ms)
     return round(float((rows[bad, 0][-1] - rows[0, 0]) / 1e6), 2) if bad.any() else 0.0
 

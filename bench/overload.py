@@ -15,9 +15,9 @@ from bench.harness import Line, cpu_split, report, spread_ms
 from bench.loaded import Watch, answers, live_system, normal_after_s
 from bench.running import System
 
-TIMES, SECONDS, CONNECTIONS = 10, 20.0, 512
+TIMES, SECONDS, CONNECTIONS = 10, 20.0, 2_000
 CALIBRATE_S, LIGHT_S, WARM_UP_S = 10.0, 15.0, 5.0
-LIGHT_SHARE, LIGHT_CONNECTIONS = 0.1, 8
+LIGHT_SHARE, LIGHT_LEAST_PER_S, LIGHT_CONNECTIONS = 0.1, 20.0, 8
 BODY = b'{"score":[1,0],"clock":{"period":2,"ms":1200000}}'
 
 
@@ -36,7 +36,7 @@ def _overload(system: System, url: str, matches: list[str], times: float, second
     urls = [f"{url}/v1/matches/{match_id}/forecast" for match_id in matches]
     wrk(url, seconds=WARM_UP_S, ids=matches)
     capacity = wrk(url, seconds=CALIBRATE_S, ids=matches).achieved_per_s
-    light = LIGHT_SHARE * capacity
+    light = max(LIGHT_SHARE * capacity, LIGHT_LEAST_PER_S)
     with Watch(system.base, system.pid) as watch:
         before = time.monotonic()
         quiet = answers(
