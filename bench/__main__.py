@@ -14,6 +14,7 @@ BENCHES = {
     "matches": "bench.matches",
     "overload": "bench.overload",
     "pieces": "bench.pieces",
+    "reads": "bench.reads",
     "recover": "bench.recover",
     "stores": "bench.stores",
     "swaps": "bench.swaps",

@@ -10,7 +10,8 @@ from msgspec import Struct
 from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction, Runtime
 from actors.domain.events import Side
 from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, feature_snapshot
-from actors.domain.markets import ThreeWay, derive_markets
+from actors.domain.markets import ThreeWay
+from actors.domain.markets_json import markets_json
 from actors.domain.replay_check import values_hash
 from serve_app.body import Shown
 from serve_app.freshness import Freshness
@@ -102,8 +103,8 @@ class _Answer(Struct, frozen=True):
 
 
 def encoded_markets(predictions: Sequence[Prediction]) -> list[bytes]:
-    """Return the markets of each prediction as JSON: the one place where markets of what-ifs become bytes."""
-    return [_encoder.encode(derive_markets(each.distribution)) for each in predictions]
+    """Return the markets of each prediction as JSON."""
+    return markets_json([each.distribution for each in predictions])
 
 
 class WhatIfs:
