@@ -47,7 +47,8 @@ def run(low_per_s: float | None = None, high_s: float = HIGH_S, fallen_s: float 
         "cut": watch.lost,
         "phases": lines,
     }
-    report("autoscale", {"low_per_s": round(low, 1), "times": TIMES, "high_s": high_s, "fallen_s": fallen_s}, result)
+    lengths = {"low_s": LOW_S, "high_s": high_s, "fallen_s": fallen_s}
+    report("autoscale", {"low_per_s": round(low, 1), "times": TIMES, **lengths}, result)
 
 
 def _capacity(system: System, matches: list[str]) -> float:
