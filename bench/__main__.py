@@ -7,9 +7,12 @@ from actors.domain.errors import SetupError
 from bench.harness import note_load, skip
 
 BENCHES = {
+    "autoscale": "bench.autoscale",
     "event_to_push": "bench.event_to_push",
+    "growth": "bench.growth",
     "ingest": "bench.ingest",
     "matches": "bench.matches",
+    "overload": "bench.overload",
     "pieces": "bench.pieces",
     "reads": "bench.reads",
     "recover": "bench.recover",

@@ -33,7 +33,7 @@ class Door(Struct, frozen=True, kw_only=True):
 @contextmanager
 def doors(folder: Path) -> Iterator[tuple[System, tuple[Door, ...]]]:
     """Run a system, and beside it uvicorn with the same app on the same log and stores."""
-    system = System(folder / "data", ["replay.speed=1", *_replicas()])
+    system = System(folder / "data", ["replay.speed=1", *two_replicas()])
     system.start()
     try:
         with uvicorn(system, folder / "uvicorn.out") as bare:
@@ -50,7 +50,8 @@ def doors(folder: Path) -> Iterator[tuple[System, tuple[Door, ...]]]:
         system.stop()
 
 
-def _replicas() -> list[str]:
+def two_replicas() -> list[str]:
+    """Return the options of a system with as many forecasters as cores."""
     return [f"serve.forecaster_min_replicas={FORECASTERS}", f"serve.forecaster_max_replicas={FORECASTERS}"]
 
 

@@ -117,6 +117,8 @@ def h2load_rows(
 
 def read_h2load(log: Path) -> NDArray[np.int64]:
     """Read a log of h2load: rows of start, status and duration, by start."""
+    if not log.stat().st_size:
+        return np.empty((0, 3), dtype=np.int64)
     rows = np.loadtxt(log, dtype=np.int64, ndmin=2).reshape(-1, 3)
     return rows[np.argsort(rows[:, 0], kind="stable")]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 from collections import Counter
@@ -91,10 +92,17 @@ def _cpu_s() -> dict[int, tuple[str, float]]:
     for process in [here, *here.children(recursive=True)]:
         try:
             times = process.cpu_times()
-            used[process.pid] = (process_name(process.cmdline()) or process.name(), times.user + times.system)
+            used[process.pid] = (_name(process), times.user + times.system)
         except psutil.Error:
             continue
     return used
+
+
+def _name(process: psutil.Process) -> str:
+    command = process.cmdline()
+    if "-c" in command[1:4] and (parent := process.parent()) is not None:  # spawned by multiprocessing
+        return _name(parent)
+    return process_name(command) or str(process.name())
 
 
 def _ended_s() -> float:
@@ -110,11 +118,15 @@ def process_name(command: Sequence[str]) -> str:
     """
     if not command:
         return ""
-    program = command[0].split()[0] if command[0].startswith("ray::") else Path(command[0]).name
+    if replica := re.search(r"(ServeReplica:[^:]+)", command[0]):
+        return replica[1]
+    if command[0].startswith("ray"):
+        return re.split(r"[. ]|-[A-Z]", command[0])[0]
+    program = Path(command[0]).name
     if program.startswith("python"):
         words = [word for word in command[1:] if not word.startswith("-")]
         return Path(words[0]).name if words else program
-    return program.split(".")[0] if program.startswith("ray::") else program
+    return program
 
 
 _load_before: list[float] = []

@@ -77,6 +77,12 @@ class System:
                 raise AssertionError(f"not ready:\n{self.output.read_text()[-4000:]}")
             time.sleep(0.2)
 
+    @property
+    def pid(self) -> int:
+        """The process that started all the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def is_ready(self) -> bool:
         """Say whether the API says so."""
         try:

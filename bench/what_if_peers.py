@@ -1,10 +1,10 @@
-"""How many what-ifs a second do others serve, with the same network on the same two cores?
+"""How many what-ifs a second do we and others serve, with the same network on the same two cores?
 
 LitServe, BentoML, Ray Serve with default settings, and a Starlette handler under bare uvicorn: two workers of each,
-with batching as each offers it; three rounds, alternating, under wrk with bodies that all differ. All of them run all
-the time: what the idle ones take stands in `cpu_s`. Before each round a sample of answers is compared with the
-network's in this process. None of them records what it answered. Our own listener takes the same load in
-bench/what_ifs.
+with batching as each offers it; beside them our own listener, in a system with four matches in play. Three rounds,
+alternating, under wrk with bodies that all differ. All of them run all the time: what the idle ones take stands in
+`cpu_s`. Before each round a sample of answers is compared with the network's in this process, ours by replaying them.
+Only ours records what it answered (bench/what_ifs counts the records) and checks what it is asked against a live match.
 """
 
 import argparse
@@ -24,14 +24,18 @@ import psutil
 from msgspec import Struct
 
 from actors.domain.errors import SetupError
+from bench.doors import Door, two_replicas
 from bench.environment import environment
 from bench.generators import WHAT_IF, need, wrk
 from bench.harness import Line, alternating, cpu_split, of_rounds, report
+from bench.loaded import live_system
 from bench.peers.work import BATCH_ROWS, MATCH_ID, MODEL, Work
 from bench.running import REPO, free_ports
+from bench.what_ifs import Asked, a_round
 
 SECONDS, WARM_UP_S, ROUNDS, CONNECTIONS = 10.0, 3.0, 3, 64
 SAMPLE = 20
+OURS = "ours"
 _STARTS_WITHIN_S = 240.0
 
 
@@ -61,7 +65,9 @@ def run(seconds: float = SECONDS, rounds: int = ROUNDS, connections: int = CONNE
             running.append(Running(peer, Path(folder)))
             running[-1].wait_until_ready()  # one after the other: beside others Ray would not start in time
         ways = {each.peer.name: _round(each, work, seconds, connections) for each in running}
-        measured = alternating(ways, rounds)
+        with live_system(two_replicas()) as (system, matches):
+            door = Door(name=OURS, base=system.fast, connections=connections)
+            measured = alternating({OURS: a_round(door, matches, seconds, Asked()), **ways}, rounds)
     finally:
         for each in running:
             each.stop()

@@ -31,7 +31,7 @@ def run(seconds: float = SECONDS, rounds: int = ROUNDS, only: str | None = None)
     with tempfile.TemporaryDirectory() as folder, doors(Path(folder)) as (system, found):
         chosen = [door for door in found if only in (None, door.name)]
         ids, asked = match_ids(system.base), {door.name: Asked() for door in chosen}
-        ways = {door.name: _round(door, ids, seconds, asked[door.name]) for door in chosen}
+        ways = {door.name: a_round(door, ids, seconds, asked[door.name]) for door in chosen}
         measured = alternating(ways, rounds)
         time.sleep(_WRITTEN_WITHIN_S)
         with closing(system.stores.history()) as history:
@@ -50,7 +50,9 @@ class Asked:
         self.answered, self.replicas = 0, set[str]()
 
 
-def _round(door: Door, ids: list[str], seconds: float, asked: Asked) -> Any:
+def a_round(door: Door, ids: list[str], seconds: float, asked: Asked) -> Any:
+    """Return what runs one round at a door and returns its line."""
+
     def measure() -> Line:
         wrong = sum(_wrong(door, ids[number % len(ids)], number, asked) for number in range(SAMPLE))
         asked.answered += SAMPLE

@@ -256,12 +256,15 @@ class System:
             autoscaling_config={
                 "min_replicas": config.serve.forecaster_min_replicas,
                 "max_replicas": config.serve.forecaster_max_replicas,
+                "policy": {
+                    "policy_function": "serve_app.scaling:ByLoad",
+                    "policy_kwargs": {"target_busy": config.serve.target_busy},
+                },
                 "target_ongoing_requests": config.serve.target_ongoing,
                 "metrics_interval_s": _LOAD_EVERY_S,
                 "look_back_period_s": config.serve.look_back_s,
                 "upscale_delay_s": config.serve.upscale_delay_s,
                 "downscale_delay_s": config.serve.downscale_delay_s,
-                "policy": {"policy_function": "serve_app.scaling:replicas_wanted"},
             },
         )
         bound = forecaster.bind(

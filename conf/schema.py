@@ -121,7 +121,8 @@ class ServeConfig:
     forecaster_max_replicas: int = 2
     # Autoscaling. What is averaged over follows a rush within seconds and no single burst; growth waits little, since
     # requests queue meanwhile; shrinking waits for as long as lulls last, since a start costs seconds of CPU.
-    target_ongoing: float = 16.0  # requests per forecaster replica: half a batch waits while one is computed
+    target_ongoing: float = 16.0  # requests through Serve per forecaster replica: half of what a batch took
+    target_busy: float = 0.6  # of a core per replica, whichever the door: the rest is for what a new one takes to come
     look_back_s: float = 5.0
     upscale_delay_s: float = 3.0
     downscale_delay_s: float = 60.0
@@ -150,7 +151,7 @@ class ServeConfig:
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
         need(self.proxies in _PROXIES, "serve.proxies", " or ".join(_PROXIES), self.proxies)
-        for name in ("target_ongoing", "look_back_s", "upscale_delay_s", "downscale_delay_s"):
+        for name in ("target_ongoing", "target_busy", "look_back_s", "upscale_delay_s", "downscale_delay_s"):
             need_positive(f"serve.{name}", getattr(self, name))
         need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
         need_positive("serve.predict_timeout_s", self.predict_timeout_s)

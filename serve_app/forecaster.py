@@ -19,7 +19,7 @@ from serve_app.batcher import Batcher
 from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings, Predict, PredictAs
 from serve_app.hosted import Hosted
 from serve_app.replica_models import ReplicaModels, ServedModel
-from serve_app.scaling import BUSY, Busy
+from serve_app.scaling import BUSY, BusyShare
 
 logger = logging.getLogger("touchline.models")
 
@@ -48,7 +48,6 @@ class Forecaster:
         torch.set_num_threads(1)
         self._models = ReplicaModels(self._replica, load)
         self._batcher = Batcher(self._predict_rows, settings.batch_rows, settings.batch_wait_s)
-        self._busy = Busy()
         self._hosted: Hosted | None = None
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
         self._work: asyncio.Future[None] | None = None
@@ -56,6 +55,7 @@ class Forecaster:
             await self._report(_ANSWER_AT_START_S)
             await (self._work or asyncio.sleep(_EVERY_S_PREPARING))
         self._following = asyncio.create_task(self._follow())
+        self._busy = BusyShare()
         if settings.listener is not None:
             await self._host(make_deps, settings, settings.listener)
 
@@ -72,8 +72,8 @@ class Forecaster:
         return await asyncio.get_running_loop().run_in_executor(self._aside, replayed)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Serve asks, on this loop, and scales by it: see `serve_app.scaling`."""
-        return {BUSY: self._busy.share()}
+        """Serve asks every second, on the loop whose load this is."""
+        return {BUSY: self._busy.take()}
 
     def check_health(self) -> None:
         """Serve asks every second, and replaces a replica that cannot go on."""

@@ -1,36 +1,47 @@
-"""What Serve scales forecasters by: its own count of requests, and how busy a replica says it is.
+"""How many forecaster replicas there should be: by what Serve counts, and by how busy they are, whichever the door.
 
-Serve does not see what comes through the replicas' own listener, so each reports the share of a core that its event
-loop took. Delays and bounds are those of the deployment's `autoscaling_config`.
+Serve sees what matches ask and what comes through its own ingress, but not what comes to a replica's own listener. So
+each replica also says what share of a core its event loop takes, which is everything that it does for anybody. Streams
+are held elsewhere (the push deployments) and are no load here.
 """
 
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-BUSY = "busy"
-TARGET_BUSY = 0.5  # of a core: as much again fits in while another replica starts
+if TYPE_CHECKING:
+    from ray.serve.config import AutoscalingContext
+
+BUSY = "busy_share"
 
 
-class Busy:
-    """The share of a core that the calling thread took since it was last asked."""
+class BusyShare:
+    """The share of a core that a thread took since it was last asked; ask it on that thread."""
 
     def __init__(
-        self, cpu_s: Callable[[], float] = time.thread_time, now_s: Callable[[], float] = time.monotonic
+        self, cpu_s: Callable[[], float] = time.thread_time, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._cpu_s, self._now_s = cpu_s, now_s
-        self._before = cpu_s(), now_s()
+        self._cpu_s, self._monotonic = cpu_s, monotonic
+        self._before = (cpu_s(), monotonic())
 
-    def share(self) -> float:
-        """Return it, from 0 to 1; 0 if no time has passed."""
-        (cpu_before, before), (cpu, now) = self._before, (self._cpu_s(), self._now_s())
-        self._before = cpu, now
-        return min(1.0, (cpu - cpu_before) / (now - before)) if now > before else 0.0
+    def take(self) -> float:
+        """Return the share, from 0 to 1, and begin anew."""
+        (cpu_s, at), now = self._before, (self._cpu_s(), self._monotonic())
+        self._before = now
+        return min(1.0, (now[0] - cpu_s) / (now[1] - at)) if now[1] > at else 0.0
 
 
-def replicas_wanted(context: Any) -> tuple[int, dict[str, Any]]:
-    """Return how many replicas the load needs (Ray Serve's AutoscalingContext), and no state of our own."""
-    by_requests = context.total_num_requests / context.config.get_target_ongoing_requests()
-    by_load = sum((context.aggregated_metrics or {}).get(BUSY, {}).values()) / TARGET_BUSY
-    return max(1, math.ceil(max(by_requests, by_load))), {}
+class ByLoad:
+    """Serve's policy: it bounds the answer, and waits with it, as the autoscaling settings say."""
+
+    def __init__(self, target_busy: float) -> None:
+        """Take the share of a core that a replica should be busy."""
+        self._target_busy = target_busy
+
+    def __call__(self, context: "AutoscalingContext") -> tuple[int, dict[str, Any]]:
+        """Return how many replicas the load wants."""
+        shares = (context.aggregated_metrics or {}).get(BUSY, {})
+        by_share = sum(shares.values()) / self._target_busy
+        by_requests = context.total_num_requests / context.config.target_ongoing_requests
+        return math.ceil(max(by_share, by_requests)), {}

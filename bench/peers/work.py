@@ -1,7 +1,7 @@
 """The work of a what-if as every peer does it: body checked, network run, markets derived, answer encoded.
 
-Less than ours, in the peers' favour: nothing is recorded for audit, and no change is listed. Inputs are those
-of a recorded match of the demo; which ones follows from the body, so that the answer does too.
+Less than ours, in the peers' favour: nothing is recorded for audit, and no change is listed. Inputs are those of a
+recorded match of the demo; which ones follows from the body, so that the answer does too.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Intervals, Prediction, Runtime
 from actors.domain.events import encode_record
-from actors.domain.markets import Markets, derive_markets
+from actors.domain.markets_json import markets_json
 from bench.pieces import MATCH, inputs_of, match_of
 from cluster.audit import MODELS
 from serve_app.messages import WhatIf
@@ -30,7 +30,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     model_version: str
     basis: str
     inputs: ForecastInputs
-    markets: Markets
+    markets: msgspec.Raw
     intervals: Intervals | None
     runtime: Runtime
 
@@ -53,15 +53,16 @@ class Work:
     def answers(self, inputs: Sequence[ForecastInputs]) -> list[bytes]:
         """Return an encoded answer for each of the inputs."""
         predictions = self._model.predict(list(inputs))
-        return [msgspec.json.encode(_answer(*each)) for each in zip(inputs, predictions, strict=True)]
+        markets = markets_json([prediction.distribution for prediction in predictions])
+        return [msgspec.json.encode(_answer(*each)) for each in zip(inputs, predictions, markets, strict=True)]
 
 
-def _answer(inputs: ForecastInputs, prediction: Prediction) -> Answer:
+def _answer(inputs: ForecastInputs, prediction: Prediction, markets: bytes) -> Answer:
     return Answer(
         model_version=prediction.model_version,
         basis=prediction.basis,
         inputs=inputs,
-        markets=derive_markets(prediction.distribution),
+        markets=msgspec.Raw(markets),
         intervals=prediction.intervals,
         runtime=prediction.runtime,
     )

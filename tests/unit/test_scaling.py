@@ -1,35 +1,35 @@
-"""How many forecasters the load needs: by Serve's count of requests, or by what replicas say of themselves."""
+"""How many forecaster replicas the load wants."""
 
 from types import SimpleNamespace
+from typing import Any
 
-import pytest
-
-from serve_app.scaling import BUSY, Busy, replicas_wanted
-
-
-@pytest.mark.parametrize(
-    ("requests", "busy", "wanted"),
-    [
-        (0, {}, 1),
-        (40, {}, 3),
-        (0, {"a": 0.49}, 1),
-        (0, {"a": 0.9}, 2),
-        (0, {"a": 0.7, "b": 0.6}, 3),
-        (100, {"a": 0.9}, 7),
-    ],
-)
-def test_the_larger_need_counts(requests: float, busy: dict[str, float], wanted: int) -> None:
-    config = SimpleNamespace(get_target_ongoing_requests=lambda: 16.0)
-    context = SimpleNamespace(total_num_requests=requests, aggregated_metrics={BUSY: busy}, config=config)
-    assert replicas_wanted(context) == (wanted, {})
+from serve_app.scaling import BUSY, BusyShare, ByLoad
 
 
-def test_without_figures_of_replicas_requests_decide() -> None:
-    config = SimpleNamespace(get_target_ongoing_requests=lambda: 16.0)
-    assert replicas_wanted(SimpleNamespace(total_num_requests=17, aggregated_metrics=None, config=config))[0] == 2
+def wanted(shares: dict[str, float] | None, requests: float = 0.0) -> int:
+    context: Any = SimpleNamespace(
+        aggregated_metrics=None if shares is None else {BUSY: shares},
+        total_num_requests=requests,
+        config=SimpleNamespace(target_ongoing_requests=16.0),
+    )
+    return ByLoad(target_busy=0.6)(context)[0]
 
 
-def test_the_share_is_of_the_time_since_it_was_asked() -> None:
-    cpu_s, now_s = iter([1.0, 1.5, 2.5, 2.5]), iter([10.0, 12.0, 13.0, 13.0])
-    busy = Busy(lambda: next(cpu_s), lambda: next(now_s))
-    assert [busy.share(), busy.share(), busy.share()] == [0.25, 1.0, 0.0]
+def test_busy_replicas_want_another() -> None:
+    assert wanted({"a": 0.5}) == 1
+    assert wanted({"a": 0.7}) == 2
+    assert wanted({"a": 0.9, "b": 0.9}) == 3
+
+
+def test_requests_through_serve_want_another_too() -> None:
+    assert wanted({"a": 0.1}, requests=17.0) == 2
+
+
+def test_before_anything_is_known_nothing_is_wanted() -> None:
+    assert wanted(None) == 0  # Serve keeps to the least that is configured
+
+
+def test_a_share_is_of_the_time_since_it_was_last_taken() -> None:
+    cpu_s, clock = iter([0.0, 0.5, 0.6]), iter([10.0, 11.0, 12.0])
+    busy = BusyShare(lambda: next(cpu_s), lambda: next(clock))
+    assert (busy.take(), round(busy.take(), 3)) == (0.5, 0.1)
