@@ -181,11 +181,11 @@ class Wiring:
             requests=config.fast_requests,
             connections=config.fast_connections,
             waiting=config.fast_waiting,
+            window_s=config.batch_wait_ms / 1000,
             tasks=config.max_ongoing,
         )
         return ForecasterSettings(
             batch_rows=config.batch_requests,
-            batch_wait_s=config.batch_wait_ms / 1000,
             listener=listener if config.fast_port else None,
         )
 

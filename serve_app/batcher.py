@@ -24,9 +24,9 @@ class _Job(NamedTuple):
 class Batcher:
     """Matches first, then requests: what matches ask goes into the next batch, whoever else waits."""
 
-    def __init__(self, predict: Predict, most_rows: int, window_s: float) -> None:
-        """Take the model's call, the rows of a batch, and how long the first of a batch waits for others."""
-        self._predict, self._most_rows, self._window_s = predict, most_rows, window_s
+    def __init__(self, predict: Predict, most_rows: int) -> None:
+        """Take the model's call and the rows of a batch."""
+        self._predict, self._most_rows = predict, most_rows
         self._of_matches: deque[_Job] = deque()
         self._of_requests: deque[_Job] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
@@ -38,7 +38,7 @@ class Batcher:
         (self._of_matches if is_match else self._of_requests).append(_Job(inputs, done))
         if not self._is_due:
             self._is_due = True
-            self._schedule(self._window_s)
+            self._loop.call_soon(self._turn)
 
     async def predict(self, inputs: list[ForecastInputs], *, is_match: bool = False) -> list[Prediction]:
         """Return a prediction per input, all by one version; raises what the model raises."""
@@ -60,17 +60,11 @@ class Batcher:
     def close(self) -> None:
         self._thread.shutdown(wait=False)
 
-    def _schedule(self, wait_s: float) -> None:
-        if wait_s > 0:
-            self._loop.call_later(wait_s, self._turn)
-        else:
-            self._loop.call_soon(self._turn)
-
     def _turn(self) -> None:
         jobs = self._take()
         self._is_due = bool(self._of_matches or self._of_requests)
         if self._is_due:
-            self._schedule(0.0)
+            self._loop.call_soon(self._turn)
         try:
             predictions = self._predict([row for job in jobs for row in job.inputs])
         except Exception as error:  # noqa: BLE001  whatever it was, those who wait must hear of it

@@ -82,6 +82,7 @@ class ListenerSettings:
     requests: int  # of one connection, then it is ended, so that load moves to new replicas
     connections: int  # beyond: 429
     waiting: int  # what-ifs that wait for the model; beyond: 429
+    window_s: float  # that the first what-if of a batch waits for others
     tasks: int  # requests under way in the app, streams apart; beyond: 429
     idle_s: float = 75.0  # as long as common clients keep a connection that they do not use, and some more
     linger_s: float = 1.0  # while closing, an idle connection may still send its last request
@@ -93,7 +94,6 @@ class ForecasterSettings:
     """How a replica joins requests, and where it listens."""
 
     batch_rows: int  # computed in one go, and so the longest that a match waits for requests
-    batch_wait_s: float
     listener: ListenerSettings | None  # None: it has none of its own
 
 

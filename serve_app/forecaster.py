@@ -47,7 +47,7 @@ class Forecaster:
         self._registry, self._replica = registry, serve.get_replica_context().replica_tag
         torch.set_num_threads(1)
         self._models = ReplicaModels(self._replica, load)
-        self._batcher = Batcher(self._predict_rows, settings.batch_rows, settings.batch_wait_s)
+        self._batcher = Batcher(self._predict_rows, settings.batch_rows)
         self._hosted: Hosted | None = None
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
         self._work: asyncio.Future[None] | None = None

@@ -22,7 +22,7 @@ class Hosted:
     def __init__(self, deps: AppDeps, batcher: Batcher, settings: ListenerSettings, most_rows: int) -> None:
         self._app = build_app(deps)
         self._api: Api = self._app.state.api
-        routes = HotRoutes(self._api, batcher, most_waiting=settings.waiting, most_rows=most_rows)
+        routes = HotRoutes(self._api, batcher, settings, most_rows)
         self._listener = Listener(self._app, routes, settings)
         self._running = AsyncExitStack()
         self._opening: asyncio.Task[None] | None = None

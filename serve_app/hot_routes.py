@@ -1,7 +1,7 @@
 """The two routes that most requests are for, answered without a task: `GET` and `POST /v1/matches/{id}/forecast`.
 
-Bytes in, bytes out. A read is spliced from what was logged; a what-if joins those of the same turn of the loop, which
-are predicted, recorded and encoded together. Whatever is not plain is not for here: the app answers it.
+Bytes in, bytes out. A read is spliced from what was logged; a what-if joins those of the next milliseconds, which are
+predicted, recorded and encoded together. Whatever is not plain is not for here: the app answers it.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from actors.domain.errors import Overloaded
 from serve_app.app import Api, has_tag
 from serve_app.batcher import Batcher
 from serve_app.body import Shown, etag, spliced
+from serve_app.deps import ListenerSettings
 from serve_app.messages import WhatIf
 from serve_app.problem import as_problem, brief, response
 from serve_app.requests import JSON, NO_CACHE, NOT_READ, decode_problem
@@ -44,13 +45,13 @@ class Exchange(Protocol):
 class HotRoutes:
     """Answers for one replica. Everything runs on the event loop."""
 
-    def __init__(self, api: Api, batcher: Batcher, *, most_waiting: int, most_rows: int) -> None:
-        """Take at most so many what-ifs that wait (429 beyond), and how many are answered in one go."""
+    def __init__(self, api: Api, batcher: Batcher, settings: ListenerSettings, most_rows: int) -> None:
+        """Take how many what-ifs are answered in one go, beside the bounds of the listener."""
         self._api, self._batcher = api, batcher
-        self._most_waiting, self._most_rows = most_waiting, most_rows
+        self._most_waiting, self._window_s, self._most_rows = settings.waiting, settings.window_s, most_rows
         self._waiting: list[tuple[Exchange, Asked]] = []
         self._under_way = 0
-        self._is_due = False
+        self._due: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._tally = Counter[int]()
         self.tick()
@@ -92,9 +93,10 @@ class HotRoutes:
             return
         inputs = changed_inputs(exchange.shown.forecast.inputs, what_if)
         self._waiting.append((exchange, Asked(exchange.shown, inputs)))
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_soon(self._submit)
+        if self._due is None:
+            self._due = self._loop.call_later(self._window_s, self._submit)
+        elif len(self._waiting) >= self._most_rows:
+            self._submit()
 
     def refusal(self, error: Exception, shown: Shown | None) -> bytes:
         """Return the response that says what is wrong with a request, for which `shown` was found."""
@@ -103,13 +105,11 @@ class HotRoutes:
         return encoded(response(problem, brief(ROUTE.format(match_id=shown.forecast.match_id)) if shown else None))
 
     def _submit(self) -> None:
-        """Hand what came in this turn to the model, a batch at a time."""
-        self._is_due = False
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), self._most_rows):
-            self._submit_batch(waiting[start : start + self._most_rows])
-
-    def _submit_batch(self, batch: list[tuple[Exchange, Asked]]) -> None:
+        """Hand what waits to the model: a call of it costs as much as some fifteen rows, so they go together."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        batch, self._waiting = self._waiting, []
         self._under_way += len(batch)
         exchanges, asked = [each for each, _ in batch], [each for _, each in batch]
 

@@ -49,6 +49,7 @@ def settings(port: int, **changes: object) -> ListenerSettings:
         "requests": 100,
         "connections": 100,
         "waiting": 100,
+        "window_s": 0.001,
         "tasks": 100,
         "linger_s": 0.2,
         "drain_s": 2.0,
@@ -61,7 +62,6 @@ def replica(
     world: World,
     *,
     predict: Callable[[list[ForecastInputs]], list[Prediction]] = predict_all,
-    window_s: float = 0.0,
     deps: dict[str, object] | None = None,
     **changes: object,
 ) -> Iterator[Replica]:
@@ -72,7 +72,7 @@ def replica(
     thread.start()
 
     async def begin() -> Hosted:
-        batcher = Batcher(predict, 32, window_s)
+        batcher = Batcher(predict, 32)
         hosted = Hosted(
             world.deps(predict=batcher.predict, **(deps or {})), batcher, settings(port, **changes), most_rows=32
         )
