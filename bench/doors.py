@@ -65,7 +65,7 @@ def uvicorn(system: System, output: Path) -> Iterator[str]:
             cwd=REPO,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"BENCH_OPTIONS": "\n".join(system.options)},
+            env=os.environ | {"BENCH_OPTIONS": "\n".join(system.options), "OMP_NUM_THREADS": "1"},  # as Ray sets it
         )
     base = f"http://127.0.0.1:{port}"
     try:

@@ -128,7 +128,7 @@ class ServeConfig:
     downscale_delay_s: float = 60.0
     batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
     batch_requests: int = 128  # rows computed in one go: the longest that a match's forecast waits for requests
-    batch_wait_ms: float = 2.0  # what-ifs wait for others: a call of the model costs as much as some fifteen rows
+    batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one; 2 ms did not pay
     fast_port: int = 8001  # of the forecaster replicas' own listener, past Serve's proxy; 0: they have none
     fast_requests: int = 2_000  # of one connection, then it is ended, so that load moves to new replicas
     fast_connections: int = 8_000  # per replica, of the 20,000 files that it may open; beyond: 429

@@ -105,7 +105,7 @@ class HotRoutes:
         return encoded(response(problem, brief(ROUTE.format(match_id=shown.forecast.match_id)) if shown else None))
 
     def _submit(self) -> None:
-        """Hand what waits to the model: a call of it costs as much as some fifteen rows, so they go together."""
+        """Hand what waits to the model in one call: it costs as much as some fifteen rows."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
