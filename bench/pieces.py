@@ -35,9 +35,9 @@ BATCH_ROWS = 32  # as served
 def run() -> None:
     """Print one line per piece."""
     torch.set_num_threads(1)
-    fixture, records = _match(MATCH)
+    fixture, records = match_of(MATCH)
     encoded = [encode_record(record) for record in records]
-    inputs = _inputs(fixture, encoded)
+    inputs = inputs_of(fixture, encoded)
     model = load_model(newest_model(), batch_rows=BATCH_ROWS)
     distributions = [prediction.distribution for prediction in model.predict(inputs)]
 
@@ -86,16 +86,17 @@ def _cpu_s(work: Callable[[], object]) -> float:
 
 def asked_in(match: Path) -> list[ForecastInputs]:
     """Return what the model is asked in the course of a recorded match."""
-    fixture, records = _match(match)
-    return _inputs(fixture, [encode_record(record) for record in records])
+    fixture, records = match_of(match)
+    return inputs_of(fixture, [encode_record(record) for record in records])
 
 
-def _match(match: Path) -> tuple[Fixture, list[FeedRecord]]:
-    feed = read_feed(match)
+def match_of(path: Path) -> tuple[Fixture, list[FeedRecord]]:
+    """Read a recorded match and the records that it is played as, ticks included."""
+    feed = read_feed(path)
     return feed.fixture, [timed.record for timed in schedule(feed)]
 
 
-def _inputs(fixture: Fixture, encoded: Sequence[bytes]) -> list[ForecastInputs]:
+def inputs_of(fixture: Fixture, encoded: Sequence[bytes]) -> list[ForecastInputs]:
     """Return what the model is asked in the course of the match."""
     state, asked = new_match(fixture), list[ForecastInputs]()
     for offset, value in enumerate(encoded):
