@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from serve_app.what_if_rows import Made, Row
 _encoder = msgspec.json.Encoder()
 _result = msgspec.json.Decoder(ThreeWay)
 _FIELDS = ForecastInputs.__struct_fields__
+_values: Callable[[ForecastInputs], tuple[object, ...]] = attrgetter(*_FIELDS)
 
 
 def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
@@ -67,12 +69,8 @@ def _prices(what_if: WhatIf) -> dict[str, object]:
 
 def differences(before: ForecastInputs, after: ForecastInputs) -> dict[str, Change]:
     """Return what differs between two inputs, by field."""
-    changed = dict[str, Change]()
-    for name in _FIELDS:
-        old, new = getattr(before, name), getattr(after, name)
-        if old is not new and old != new:
-            changed[name] = Change(before=old, after=new)
-    return changed
+    values = zip(_FIELDS, _values(before), _values(after), strict=True)
+    return {name: Change(before=old, after=new) for name, old, new in values if old is not new and old != new}
 
 
 class Asked(NamedTuple):

@@ -5,18 +5,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from actors.domain.distribution import FloatArray, ForecastInputs, Intervals, ScoreDistribution
-from actors.domain.events import MAX_PRICE, Score
+from actors.domain.distribution import FloatArray, ForecastInputs
+from actors.domain.events import MAX_PRICE
+from actors.domain.grid import IntArray
 from actors.domain.overround import fair
-from training.anchors import Targets, line_shares, match_means, solve, tilted
-from training.chain import GOALS, Chain, ScoreChain, tree_sum
+from training.anchors import Targets, line_shares, match_means, solve
+from training.chain import GOALS, Chain, ScoreChain
 from training.clock import ClockShares, Stoppage
 from training.even_chain import EvenChain
+from training.lanes import read_grids
 from training.model_file import ModelFiles
 from training.ratings import LeagueLevel, Rated, RatingTable
 
@@ -24,14 +27,11 @@ _MOST_REDS = 5  # with a sixth a side has too few players, and the match is aban
 _LEAST = 1e-9  # of a probability, so that prices of 1.0000001 have a logit
 _OVER_BOUNDS = (0.05, 0.95)  # of the default, where 1X2 prices are more extreme than any it was fitted on
 
-Answer = tuple[ScoreDistribution, Intervals | None]
-Grids = FloatArray  # (rows, GOALS, GOALS) remaining goals, away across in order
 _PriceKey = tuple[tuple[float, float, float], tuple[float, float, float] | None]
 _MeansKey = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
+class Anchor(NamedTuple):
     """What the chain starts from: rates, the factor on draws, and the goals they make it expect."""
 
     home_rate: float
@@ -39,6 +39,15 @@ class Anchor:
     tilt: float
     home_mean: float
     away_mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a model says about rows of inputs."""
+
+    remaining: FloatArray  # (rows, GOALS, GOALS) goals still to come, away across in order
+    first: FloatArray  # (2, rows): P(next goal is home's), P(away's)
+    bounds: FloatArray | None = None  # (rows, 6), low and high of home, draw and away; None without an ensemble
 
 
 class Parts(ABC):
@@ -86,7 +95,7 @@ class Parts(ABC):
         """Return how many rows `answers` takes at most."""
 
     @abstractmethod
-    def answers(self, rows: Sequence[tuple[ForecastInputs, Anchor]], width: int) -> list[Answer]:
+    def answers(self, rows: Sequence[ForecastInputs], anchors: Sequence[Anchor], width: int) -> Answers:
         """Answer rows whose anchors are solved; `width` is what `batch_rows` was."""
 
 
@@ -100,16 +109,16 @@ class AnchoredParts(Parts):
     def rows_at_once(self, batch_rows: int) -> int:
         return batch_rows
 
-    def answers(self, rows: Sequence[tuple[ForecastInputs, Anchor]], width: int) -> list[Answer]:
+    def answers(self, rows: Sequence[ForecastInputs], anchors: Sequence[Anchor], width: int) -> Answers:
         """Run the chain for at most `width` rows, padded with copies of the last to `width`; no intervals."""
-        prepared = [self._prepare(inputs, anchor) for inputs, anchor in rows]
+        prepared = [self._prepare(inputs, anchor) for inputs, anchor in zip(rows, anchors, strict=True)]
         prepared += [prepared[-1]] * (width - len(prepared))
         rates = torch.tensor([row[0] for row in prepared], dtype=torch.float64).T.contiguous()
         shares = torch.tensor([row[1] for row in prepared], dtype=torch.float64).T.contiguous()
         lead = torch.tensor([row[2] for row in prepared], dtype=torch.int64)
         tilt = torch.tensor([row[3] for row in prepared], dtype=torch.float64)
         grids = score_grids(self.chain, rates, shares, lead, tilt)
-        return [(distribution, None) for distribution in distributions([inputs for inputs, _ in rows], *grids)]
+        return Answers(remaining=grids.remaining[: len(rows)], first=grids.first[:, : len(rows)])
 
     def _prepare(self, inputs: ForecastInputs, anchor: Anchor) -> tuple[list[float], list[float], int, float]:
         home_reds, away_reds = min(inputs.home_reds, _MOST_REDS), min(inputs.away_reds, _MOST_REDS)
@@ -119,38 +128,26 @@ class AnchoredParts(Parts):
         return [home, away], shares, inputs.home_goals - inputs.away_goals, anchor.tilt
 
 
-def score_grids(
-    chain: Chain, rates: Tensor, shares: Tensor, lead: Tensor, tilt: Tensor
-) -> tuple[Grids, tuple[list[float], list[float]]]:
-    """Return (rows, GOALS, GOALS) remaining goals, away across in order, and P(next goal is home's), P(away's).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreGrids:
+    """What the chain's grids say."""
 
-    The tilt multiplies every final draw, in the grid and on the paths that each side opens: it stays one constant
-    reweighting of the same matches, so that forecasts of one match are coherent over time.
-    """
-    rows = rates.shape[1]
-    both = chain(rates, shares, lead, first=0)
-    whole, opened = tilted(both[:, :, :rows], tilt, lead), tilted(both[:, :, rows:], tilt, lead)
-    other = (whole - opened).clamp(min=0)
-    other[0, -1] = 0
-    mass = tree_sum(whole.reshape(-1, rows))
-    remaining = (whole / mass).flip(1).permute(2, 0, 1).contiguous().numpy()
-    home, away = (tree_sum(part.reshape(-1, rows)) / mass for part in (opened, other))
-    return remaining, (home.tolist(), away.tolist())
+    remaining: FloatArray  # (rows, GOALS, GOALS) goals still to come, away across in order
+    first: FloatArray  # (2, rows): P(next goal is home's), P(away's)
+    chances: FloatArray  # (3, rows) of home, draw and away
 
 
-def distributions(
-    rows: Sequence[ForecastInputs], remaining: Grids, first: tuple[list[float], list[float]]
-) -> list[ScoreDistribution]:
-    """Return the answer of `score_grids` row by row."""
-    return [
-        ScoreDistribution(
-            score=Score(inputs.home_goals, inputs.away_goals),
-            remaining=_frozen(remaining[i]),
-            next_home=first[0][i],
-            next_away=first[1][i],
-        )
-        for i, inputs in enumerate(rows)
-    ]
+def score_grids(chain: Chain, rates: Tensor, shares: Tensor, lead: Tensor, tilt: Tensor) -> ScoreGrids:
+    """Run the chain and read its grids; arguments as those of `Chain`, and the (rows,) factor on every final draw."""
+    return read_score_grids(chain(rates, shares, lead, first=0).numpy(), tilt.numpy(), lead.numpy())
+
+
+def read_score_grids(grid: FloatArray, tilt: FloatArray, lead: IntArray) -> ScoreGrids:
+    """Read the chain's (GOALS, GOALS, 2 * rows) grids: see `lanes.read_grids`."""
+    rows = len(lead)
+    remaining, first, chances = np.empty((rows, GOALS, GOALS)), np.empty((2, rows)), np.empty((3, rows))
+    read_grids(grid, tilt, lead, remaining, first, chances)
+    return ScoreGrids(remaining=remaining, first=first, chances=chances)
 
 
 def price_target(
@@ -254,13 +251,4 @@ def chunks(total: int, size: int) -> Iterator[range]:
 
 def _anchor_list(rates: Tensor, tilt: Tensor, means: Tensor) -> list[Anchor]:
     columns = (*rates.tolist(), tilt.tolist(), *means.tolist())
-    return [
-        Anchor(home_rate=home, away_rate=away, tilt=factor, home_mean=home_mean, away_mean=away_mean)
-        for home, away, factor, home_mean, away_mean in zip(*columns, strict=True)
-    ]
-
-
-def _frozen(grid: FloatArray) -> FloatArray:
-    own = grid.copy()  # a view would keep the whole batch alive
-    own.setflags(write=False)
-    return own
+    return [Anchor(*numbers) for numbers in zip(*columns, strict=True)]

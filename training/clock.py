@@ -22,10 +22,6 @@ class Stoppage:
     floor: float
     decay_s: float
 
-    def left(self, elapsed_s: float) -> float:
-        """Return the share after `elapsed_s` seconds of stoppage; 1 at 0, above 0 for ever."""
-        return self.floor + (1 - self.floor) * math.exp(-elapsed_s / self.decay_s)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockShares:
@@ -54,22 +50,34 @@ class ClockShares:
         return self.blocks[block] * left + self.tails[block]
 
     def _place(self, period: int, clock_ms: int) -> tuple[int, float]:
-        """Return the block of a clock, and how much of that block is left."""
-        if period <= 0:
-            return 0, 1.0
-        if period > 2:
-            return _LAST, 0.0
-        return self._first_half(clock_ms) if period == 1 else self._second_half(clock_ms)
+        return place_of(period, clock_ms, *self.constants)
 
-    def _first_half(self, clock_ms: int) -> tuple[int, float]:
-        block = min(clock_ms // _BLOCK_MS, _LAST_OF_FIRST_HALF)
-        if clock_ms >= _HALF_MS:
-            return block, self.first_stoppage_share * self.first.left((clock_ms - _HALF_MS) / 1000)
-        gone = (clock_ms - block * _BLOCK_MS) / _BLOCK_MS
-        return block, 1 - gone * (1 - self.first_stoppage_share if block == _LAST_OF_FIRST_HALF else 1)
+    @property
+    def constants(self) -> tuple[float, float, float, float, float]:
+        """What `place_of` takes behind the clock."""
+        return self.first_stoppage_share, self.first.floor, self.first.decay_s, self.second.floor, self.second.decay_s
 
-    def _second_half(self, clock_ms: int) -> tuple[int, float]:
-        block = _LAST_OF_FIRST_HALF + 1 + clock_ms // _BLOCK_MS
-        if clock_ms >= _HALF_MS:
-            return _LAST, self.second.left((clock_ms - _HALF_MS) / 1000)
-        return block, 1 - (clock_ms % _BLOCK_MS) / _BLOCK_MS
+
+def place_of(
+    period: int,
+    clock_ms: int,
+    first_share: float,
+    first_floor: float,
+    first_decay_s: float,
+    second_floor: float,
+    second_decay_s: float,
+) -> tuple[int, float]:
+    """Return the block of a clock, and how much of that block is left. Plain, so that it can be compiled."""
+    if period <= 0:
+        return 0, 1.0
+    if period > 2:
+        return _LAST, 0.0
+    if clock_ms >= _HALF_MS:
+        floor, decay_s = (first_floor, first_decay_s) if period == 1 else (second_floor, second_decay_s)
+        left = floor + (1 - floor) * math.exp(-((clock_ms - _HALF_MS) / 1000) / decay_s)
+        return (_LAST_OF_FIRST_HALF, first_share * left) if period == 1 else (_LAST, left)
+    if period == 2:
+        return _LAST_OF_FIRST_HALF + 1 + clock_ms // _BLOCK_MS, 1 - (clock_ms % _BLOCK_MS) / _BLOCK_MS
+    block = min(clock_ms // _BLOCK_MS, _LAST_OF_FIRST_HALF)
+    gone = (clock_ms - block * _BLOCK_MS) / _BLOCK_MS
+    return block, 1 - gone * (1 - first_share if block == _LAST_OF_FIRST_HALF else 1.0)

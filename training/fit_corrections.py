@@ -125,18 +125,14 @@ def _rows(
 ) -> list[tuple[FloatArray, IntArray, FloatArray]]:
     """Return evidence (2 n, LEARNT), goals still to come (2 n,) and the chain's (2 n,), home first, per minute."""
     rows = []
-    both = solved.rates.T.tolist()
     for minute in MINUTES:
         inputs = inputs_at(matches, minute)
-        design = np.zeros((2, len(matches), len(NAMES)))
-        for i, (row, (home, away)) in enumerate(zip(inputs, both, strict=True)):
-            for side, evidence in enumerate(reader.read(row, home, away)):
-                design[side, i, evidence.places] = evidence.values
-        left = torch.full(
-            (1, len(matches)), reader.clock.left(inputs[0].period, inputs[0].clock_ms), dtype=torch.float64
-        )
+        evidence, design = reader.read(inputs, solved.rates.numpy()), np.zeros((2, len(matches), len(NAMES)))
+        for side in (0, 1):
+            np.put_along_axis(design[side], evidence.places[:, side], evidence.values[:, side], axis=1)
         lead = torch.from_numpy(matches.goals[:, minute, 0] - matches.goals[:, minute, 1])
-        remaining, _ = score_grids(chain, solved.rates, left, lead, solved.tilt)
+        left = torch.from_numpy(evidence.left).unsqueeze(0)
+        remaining = score_grids(chain, solved.rates, left, lead, solved.tilt).remaining
         goals = np.arange(remaining.shape[1])
         expected = np.concatenate([remaining.sum(axis=2) @ goals, remaining.sum(axis=1) @ goals])
         to_come = (matches.final - matches.goals[:, minute]).T.reshape(-1)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
-from actors.domain.distribution import ForecastInputs
-from training.anchored import Anchor, Answer, Parts, distributions, score_grids
-from training.delta import intervals, three_way
+from actors.domain.distribution import FloatArray, ForecastInputs
+from training.anchored import Anchor, Answers, Parts, read_score_grids
+from training.delta import intervals
 from training.even_chain import EvenChain
-from training.evidence import EvidenceReader, ShotLevels
+from training.evidence import EvidenceReader, ShotLevels, dots
 from training.model_file import ModelFiles
 
 _BATCHES = 8  # of these rows are as fast as one, whose time goes into starting operations
@@ -24,8 +24,8 @@ class InPlayParts(Parts):
         tensors = files.tensors
         assert isinstance(self.chain, EvenChain)  # as read_model has checked
         self._even = self.chain
-        self._weights: list[float] = tensors["weights"].tolist()
-        self._spread = tensors["spread"]
+        self._weights: FloatArray = tensors["weights"].numpy()
+        self._spread = np.ascontiguousarray(tensors["spread"].numpy(), dtype=np.float32)
         providers = zip(files.vocabulary.shot_providers, tensors["shot_scale"].tolist(), strict=True)
         shots = ShotLevels(
             level=tensors["shot_level"].tolist(), effect=tensors["shot_effect"].tolist(), scale=dict(providers)
@@ -35,19 +35,16 @@ class InPlayParts(Parts):
     def rows_at_once(self, batch_rows: int) -> int:
         return _BATCHES * batch_rows
 
-    def answers(self, rows: Sequence[tuple[ForecastInputs, Anchor]], width: int) -> list[Answer]:
+    def answers(self, rows: Sequence[ForecastInputs], anchors: Sequence[Anchor], width: int) -> Answers:
         """Run the chain for rows that need no padding: none of its operations depends on how many there are."""
-        evidence = [self.reader.read(inputs, anchor.home_rate, anchor.away_rate) for inputs, anchor in rows]
-        factors = [[self._factor(row.dot(self._weights)) for row in sides] for sides in evidence]
-        before = [(anchor.home_rate, anchor.away_rate) for _, anchor in rows]
-        rates = torch.tensor(before, dtype=torch.float64).T * torch.tensor(factors, dtype=torch.float64).T
-        left = torch.tensor([[self.clock.left(row.period, row.clock_ms) for row, _ in rows]], dtype=torch.float64)
-        lead = torch.tensor([row.home_goals - row.away_goals for row, _ in rows])
-        tilt = torch.tensor([anchor.tilt for _, anchor in rows], dtype=torch.float64)
-        grids = score_grids(self._even, rates, left, lead, tilt)
-        chances = three_way(torch.from_numpy(grids[0]).permute(1, 2, 0).flip(1), lead)
-        bounds = intervals(self._even, rates, left, lead, tilt, evidence, self._spread, chances)
-        return list(zip(distributions([inputs for inputs, _ in rows], *grids), bounds, strict=True))
+        before = np.ascontiguousarray(np.array(anchors).T)  # (5, rows)
+        evidence = self.reader.read(rows, before[:2])
+        rates = before[:2] * self._factors(dots(evidence, self._weights))
+        lead = np.array([row.home_goals - row.away_goals for row in rows])
+        grids = read_score_grids(self._even.grids(rates * evidence.left, lead, opened=True), before[2], lead)
+        bounds = intervals(self._even, rates, lead, before[2], evidence, self._spread, grids.chances)
+        return Answers(remaining=grids.remaining, first=grids.first, bounds=bounds)
 
-    def _factor(self, log: float) -> float:
-        return math.exp(max(-_MOST_LOG, min(_MOST_LOG, log)))
+    def _factors(self, logs: FloatArray) -> FloatArray:
+        bounded = np.clip(logs, -_MOST_LOG, _MOST_LOG)
+        return np.array([[math.exp(log) for log in side] for side in bounded.tolist()])  # not numpy's: other last bits

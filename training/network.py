@@ -4,16 +4,19 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from actors.domain.distribution import ForecastInputs, Intervals, Prediction, Runtime, ScoreDistribution
+from actors.domain.distribution import Distributions, ForecastInputs, Intervals, Prediction, Predictions, Runtime
 from actors.domain.errors import ModelRejected
 from training.anchored import Anchor, AnchoredParts, Parts, chunks
 from training.chain import GOALS
+from training.delta import LEVEL
 from training.inplay import InPlayParts
 from training.model_file import ANCHORED, Golden, Manifest, read_model
 
@@ -21,17 +24,25 @@ BATCH_ROWS = 32
 GOLDEN_TOLERANCE = 1e-9  # another libm may round the last bit of a de-vigged price otherwise
 _CACHED_ANCHORS = 4096  # of 0.5 KB; prices before kick-off hold for the whole match
 
+_source = attrgetter("league", "home_team", "away_team", "anchor_1x2", "anchor_over_under")  # of an anchor
 logger = logging.getLogger(__name__)
 
 
+class Anchored(NamedTuple):
+    """An anchor, and the name of what it rests on."""
+
+    anchor: Anchor
+    basis: str
+
+
 class AnchorCache:
-    """The newest anchors by what they were solved from. An anchor depends on its key alone, so a hit changes no bit."""
+    """The newest anchors by their sources: they depend on nothing else, so a hit changes no bit."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._lock = limit, Lock()
-        self._anchors: OrderedDict[Hashable, Anchor] = OrderedDict()
+        self._anchors: OrderedDict[Hashable, Anchored] = OrderedDict()
 
-    def get(self, key: Hashable) -> Anchor | None:
+    def get(self, key: Hashable) -> Anchored | None:
         """Return the anchor and make it the newest, or None."""
         with self._lock:
             anchor = self._anchors.get(key)
@@ -39,7 +50,7 @@ class AnchorCache:
                 self._anchors.move_to_end(key)
             return anchor
 
-    def put(self, key: Hashable, anchor: Anchor) -> None:
+    def put(self, key: Hashable, anchor: Anchored) -> None:
         """Keep an anchor; the oldest goes where there are too many."""
         with self._lock:
             self._anchors[key] = anchor
@@ -82,15 +93,39 @@ class TorchForecaster:
 
     def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]:
         """Forecast each of the inputs, in their order."""
+        return self.predict_rows(inputs).each() if inputs else []
+
+    def predict_rows(self, inputs: Sequence[ForecastInputs]) -> Predictions:
+        """Forecast one row of inputs or more, without an object for each."""
         with torch.inference_mode():
-            keys = [self._parts.anchor_key(row) for row in inputs]
-            anchors = self._anchors([key for key, _ in keys])
-            predictions: list[Prediction] = []
-            for chunk in chunks(len(inputs), self._parts.rows_at_once(self._batch_rows)):
-                rows = [(inputs[i], anchors[keys[i][0]]) for i in chunk]
-                for i, answer in zip(chunk, self._parts.answers(rows, self._batch_rows), strict=True):
-                    predictions.append(self._prediction(*answer, anchors[keys[i][0]], keys[i][1]))
-            return predictions
+            sources = list(map(_source, inputs))
+            anchored = self._anchored(dict(zip(sources, inputs, strict=True)))
+            anchors = [anchored[source].anchor for source in sources]
+            parts = [
+                self._parts.answers(
+                    inputs[chunk.start : chunk.stop], anchors[chunk.start : chunk.stop], self._batch_rows
+                )
+                for chunk in chunks(len(inputs), self._parts.rows_at_once(self._batch_rows))
+            ]
+        first = np.concatenate([part.first for part in parts], axis=1)
+        bounds = [part.bounds for part in parts if part.bounds is not None]
+        distributions = Distributions(
+            home_goals=np.array([row.home_goals for row in inputs]),
+            away_goals=np.array([row.away_goals for row in inputs]),
+            remaining=np.concatenate([part.remaining for part in parts]),
+            next_home=first[0],
+            next_away=first[1],
+        )
+        return Predictions(
+            distributions=distributions,
+            model_version=self.model_version,
+            bases=tuple(anchored[source].basis for source in sources),
+            home_rate=np.array([anchor.home_mean for anchor in anchors]),
+            away_rate=np.array([anchor.away_mean for anchor in anchors]),
+            runtime=self._runtime,
+            level=LEVEL,
+            bounds=np.concatenate(bounds) if bounds else None,
+        )
 
     def verify(self) -> float:
         """Recompute the manifest's golden vectors; return the largest difference (0.0: the same bits).
@@ -107,28 +142,16 @@ class TorchForecaster:
             raise ModelRejected(self.model_version, f"golden vectors differ by {worst:.3g}")
         return worst
 
-    def _prediction(
-        self, distribution: ScoreDistribution, intervals: Intervals | None, anchor: Anchor, basis: str
-    ) -> Prediction:
-        return Prediction(
-            distribution=distribution,
-            model_version=self.model_version,
-            basis=basis,
-            home_rate=anchor.home_mean,
-            away_rate=anchor.away_mean,
-            runtime=self._runtime,
-            intervals=intervals,
-        )
-
-    def _anchors(self, keys: Sequence[Hashable]) -> dict[Hashable, Anchor]:
-        """Return the anchor of every key, from the cache or solved."""
-        found = {key: self._cache.get(key) for key in keys}
-        anchors = {key: anchor for key, anchor in found.items() if anchor is not None}
-        missing = [key for key, anchor in found.items() if anchor is None]
-        for key, anchor in self._parts.solve(missing, self._batch_rows):
-            self._cache.put(key, anchor)
-            anchors[key] = anchor
-        return anchors
+    def _anchored(self, rows: dict[Hashable, ForecastInputs]) -> dict[Hashable, Anchored]:
+        """Return the anchor of each source, from the cache or solved; `rows` has some inputs with each."""
+        found = {source: self._cache.get(source) for source in rows}
+        known = {source: anchored for source, anchored in found.items() if anchored is not None}
+        keys = {source: self._parts.anchor_key(rows[source]) for source in rows if source not in known}
+        solved = dict(self._parts.solve(list(dict.fromkeys(key for key, _ in keys.values())), self._batch_rows))
+        for source, (key, basis) in keys.items():
+            known[source] = Anchored(solved[key], basis)
+            self._cache.put(source, known[source])
+        return known
 
 
 def load_model(folder: Path, batch_rows: int = BATCH_ROWS) -> TorchForecaster:

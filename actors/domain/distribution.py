@@ -87,6 +87,25 @@ def stacked(rows: Sequence[ScoreDistribution]) -> Distributions:
     )
 
 
+def unstacked(rows: Distributions) -> list[ScoreDistribution]:
+    """Return the rows one by one, each with a grid of its own that cannot be changed."""
+    numbers = zip(
+        *(each.tolist() for each in (rows.home_goals, rows.away_goals, rows.next_home, rows.next_away)), strict=True
+    )
+    return [
+        ScoreDistribution(
+            score=Score(home, away), remaining=_frozen(rows.remaining[i]), next_home=next_home, next_away=next_away
+        )
+        for i, (home, away, next_home, next_away) in enumerate(numbers)
+    ]
+
+
+def _frozen(grid: FloatArray) -> FloatArray:
+    own = grid.copy()  # a view would keep the whole batch alive
+    own.setflags(write=False)
+    return own
+
+
 class Intervals(Struct, frozen=True, kw_only=True):
     """Where the probabilities of the result lie at confidence `level`, as (low, high) each."""
 
@@ -106,6 +125,43 @@ class Prediction(Struct, frozen=True, kw_only=True):
     away_rate: float
     runtime: Runtime
     intervals: Intervals | None = None  # None where the model has no ensemble
+
+
+class Predictions(Struct, frozen=True, kw_only=True):
+    """Many answers of a forecaster, a row each: fields as those of `Prediction`."""
+
+    distributions: Distributions
+    model_version: str
+    bases: tuple[str, ...]
+    home_rate: FloatArray
+    away_rate: FloatArray
+    runtime: Runtime
+    level: float  # of the intervals
+    bounds: FloatArray | None  # (rows, 6): low and high of home, draw and away; None where the model has no ensemble
+
+    def each(self) -> list[Prediction]:
+        """Return the answers one by one; none keeps the others' memory."""
+        many, bounds = self.distributions, self.bounds
+        rates = zip(self.bases, self.home_rate.tolist(), self.away_rate.tolist(), strict=True)
+        return [
+            Prediction(
+                distribution=distribution,
+                model_version=self.model_version,
+                basis=basis,
+                home_rate=home_rate,
+                away_rate=away_rate,
+                runtime=self.runtime,
+                intervals=None
+                if around is None
+                else Intervals(level=self.level, home=around[:2], draw=around[2:4], away=around[4:]),
+            )
+            for distribution, (basis, home_rate, away_rate), around in zip(
+                unstacked(many),
+                rates,
+                [None] * len(self.bases) if bounds is None else map(tuple, bounds.tolist()),
+                strict=True,
+            )
+        ]
 
 
 class Forecaster(Protocol):

@@ -1,5 +1,6 @@
 """The chain in one step: what the chain in nineteen steps says, whoever its neighbours are."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,6 @@ def test_a_row_has_the_same_bits_alone_and_beside_any_other() -> None:
 
 def test_the_series_is_long_enough_for_the_highest_hazard_of_its_class() -> None:
     for most in (0.2, 0.25, 0.9, 2.0, 3.4, 6.0, 9.9):
-        (terms,) = terms_needed(torch.tensor([most], dtype=torch.float64))
-        hazard, beyond = torch.tensor(most, dtype=torch.float64), torch.arange(terms + 1, terms + 60)
+        (terms,) = terms_needed(np.array([most]))
+        hazard, beyond = torch.tensor(most, dtype=torch.float64), torch.arange(int(terms) + 1, int(terms) + 60)
         assert float(torch.exp(beyond * hazard.log() - hazard - torch.lgamma(beyond + 1.0)).sum()) < 1e-8

@@ -274,7 +274,8 @@ def test_without_score_effects_the_chain_is_two_independent_poissons() -> None:
     chain = ScoreChain(torch.ones((2, BLOCKS, LEADS), dtype=torch.float64))
     rates = torch.tensor([[1.7], [0.9]], dtype=torch.float64)
     lead, tilt = torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.float64)
-    remaining, (next_home, next_away) = score_grids(chain, rates, flat_shares(1), lead, tilt)
+    grids = score_grids(chain, rates, flat_shares(1), lead, tilt)
+    remaining, (next_home, next_away) = grids.remaining, grids.first
     k = np.arange(6)
     factorials = np.array([math.factorial(x) for x in k])
     home, away = (np.exp(-rate) * rate**k / factorials for rate in (1.7, 0.9))
@@ -310,7 +311,8 @@ def test_with_score_effects_and_tilt_the_chain_is_what_small_steps_give() -> Non
     effect = np.exp(np.random.default_rng(2).normal(0, 0.3, (2, BLOCKS, LEADS)))
     rates = torch.tensor([[1.9], [1.2]], dtype=torch.float64)
     lead, tilt = torch.tensor([-1]), torch.tensor([1.2], dtype=torch.float64)
-    remaining, (next_home, _) = score_grids(ScoreChain(torch.from_numpy(effect)), rates, flat_shares(1), lead, tilt)
+    grids = score_grids(ScoreChain(torch.from_numpy(effect)), rates, flat_shares(1), lead, tilt)
+    remaining, (next_home, _) = grids.remaining, grids.first
     expected, opened = euler(effect, 1.9, 1.2, -1, 1.2, steps=40)
     assert remaining[0] == pytest.approx(expected, abs=1e-3)  # the steps' own error, which halves with their length
     assert next_home[0] == pytest.approx(opened, abs=1e-3)
