@@ -26,7 +26,7 @@ import psutil
 from msgspec import Struct
 
 from actors.domain.errors import SetupError
-from bench.doors import Door, two_replicas
+from bench.doors import ONE_THREAD, Door, two_replicas
 from bench.environment import environment
 from bench.generators import WHAT_IF, need, wrk
 from bench.harness import Line, alternating, cpu_split, of_rounds, report
@@ -95,7 +95,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=os.environ | {"BENTOML_DO_NOT_TRACK": "true"},
+                env=os.environ | ONE_THREAD | {"BENTOML_DO_NOT_TRACK": "true"},
             )
 
     def wait_until_ready(self) -> None:
