@@ -17,9 +17,7 @@ from actors.domain.ports import WhatIfStore
 from bench.running import REPO, System, free_ports
 from serve_app.what_if_rows import rows_in
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1"
-}  # of each worker, as Ray sets it: two workers' matrix products else fight for cores
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # of a worker, as Ray has it: else products of matrices fight for the cores
 FORECASTERS = 2  # one per core, from the start: this is not a bench of scaling
 _STARTS_WITHIN_S = 120.0
 _FORECASTS_WITHIN_S = 180.0
