@@ -17,6 +17,7 @@ from actors.domain.ports import WhatIfStore
 from bench.running import REPO, System, free_ports
 from serve_app.what_if_rows import rows_in
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # of a worker, as Ray has it: else products of matrices fight for the cores
 FORECASTERS = 2  # one per core, from the start: this is not a bench of scaling
 _STARTS_WITHIN_S = 120.0
 _FORECASTS_WITHIN_S = 180.0
@@ -65,7 +66,7 @@ def uvicorn(system: System, output: Path) -> Iterator[str]:
             cwd=REPO,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"BENCH_OPTIONS": "\n".join(system.options), "OMP_NUM_THREADS": "1"},  # as Ray sets it
+            env=os.environ | ONE_THREAD | {"BENCH_OPTIONS": "\n".join(system.options)},
         )
     base = f"http://127.0.0.1:{port}"
     try:

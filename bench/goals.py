@@ -82,21 +82,23 @@ def figure(line: Line, path: str) -> float | None:
 
 
 def judge(goal: Goal, lines: Sequence[Line]) -> Verdict:
-    """Say whether the newest line that the goal speaks of reached it."""
-    value, bound = _value(goal, goal.where, lines), 1.0
-    if goal.times is not None:
-        bound = _value(goal, goal.times, lines) or 0.0
-    if value is None or bound == 0.0:
-        return Verdict(goal=goal, value=value, reached=None)
+    """Say whether the newest line that the goal speaks of reached it; one without the figure did not."""
+    found = _newest(goal.bench, goal.where, lines)
+    other = _newest(goal.bench, goal.times, lines) if goal.times is not None else None
+    if found is None or (goal.times is not None and other is None):
+        return Verdict(goal=goal, value=None, reached=None)
+    value, bound = figure(found, goal.figure), 1.0 if other is None else figure(other, goal.figure)
+    if value is None or bound is None:
+        return Verdict(goal=goal, value=value, reached=False)
     is_enough = goal.at_least is None or value >= goal.at_least * bound
     is_little = goal.at_most is None or value <= goal.at_most * bound
     return Verdict(goal=goal, value=value, reached=is_enough and is_little)
 
 
-def _value(goal: Goal, where: Mapping[str, Any], lines: Sequence[Line]) -> float | None:
+def _newest(bench: str, where: Mapping[str, Any], lines: Sequence[Line]) -> Line | None:
     fitting = [
         line
         for line in lines
-        if line["bench"] == goal.bench and all(line["config"].get(key) == value for key, value in where.items())
+        if line["bench"] == bench and all(line["config"].get(key) == value for key, value in where.items())
     ]
-    return figure(fitting[-1], goal.figure) if fitting else None
+    return fitting[-1] if fitting else None

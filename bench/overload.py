@@ -1,15 +1,17 @@
 """What happens at ten times the load that what-ifs can be carried at? Goodput, refusals, live forecasts, memory, after.
 
-Four matches at real speed. Capacity is what wrk gets in a closed loop, on the same cores. Then h2load offers ten times
-of it at a constant rate over many connections, each of which waits for its answer: `sent_per_s` says what of it could
-be sent. Forecast age is that of the live forecasts on an SSE stream, from when their event was due. Before and after,
-a light load (a tenth of capacity) says what is normal: it is normal again behind the last request that failed or took
-three times as long as 99 % did before. h2load sends one body, to the matches in turn; nothing caches answers.
+Four matches at real speed, two replicas from the start, so that capacity stays what it is. Capacity is what wrk gets in
+a closed loop, on the same cores. Then h2load offers ten times of it at a constant rate over many connections, each of
+which waits for its answer: `sent_per_s` says what of it could be sent. Forecast age is that of the live forecasts on an
+SSE stream, from when their event was due. Before and after, a light load (a tenth of capacity) says what is normal: it
+is normal again behind the last request that failed or took three times as long as 99 % did before. h2load sends one
+body, to the matches in turn; nothing caches answers.
 """
 
 import argparse
 import time
 
+from bench.doors import two_replicas
 from bench.generators import h2load_rows, need, wrk
 from bench.harness import Line, cpu_split, report, spread_ms
 from bench.loaded import Watch, answers, live_system, normal_after_s
@@ -17,7 +19,7 @@ from bench.running import System
 
 TIMES, SECONDS, CONNECTIONS = 10, 20.0, 2_000
 CALIBRATE_S, LIGHT_S, WARM_UP_S = 10.0, 15.0, 5.0
-LIGHT_SHARE, LIGHT_LEAST_PER_S, LIGHT_CONNECTIONS = 0.1, 20.0, 8
+LIGHT_SHARE, LIGHT_LEAST_PER_S, LIGHT_CONNECTIONS, BUSY_CONNECTIONS = 0.1, 20.0, 8, 128
 BODY = b'{"score":[1,0],"clock":{"period":2,"ms":1200000}}'
 
 
@@ -25,7 +27,7 @@ def run(times: float = TIMES, seconds: float = SECONDS, connections: int = CONNE
     """Print one line for each door of the system."""
     need("wrk")
     need("h2load")
-    with live_system([]) as (system, matches):
+    with live_system(two_replicas()) as (system, matches):
         for door, url in (("listener", system.fast), ("serve", system.base)):
             result = _overload(system, url, matches, times, seconds, connections)
             config = {"door": door, "times": times, "seconds": seconds, "connections": connections}
@@ -34,8 +36,8 @@ def run(times: float = TIMES, seconds: float = SECONDS, connections: int = CONNE
 
 def _overload(system: System, url: str, matches: list[str], times: float, seconds: float, connections: int) -> Line:
     urls = [f"{url}/v1/matches/{match_id}/forecast" for match_id in matches]
-    wrk(url, seconds=WARM_UP_S, ids=matches)
-    capacity = wrk(url, seconds=CALIBRATE_S, ids=matches).achieved_per_s
+    wrk(url, seconds=WARM_UP_S, connections=BUSY_CONNECTIONS, ids=matches)
+    capacity = wrk(url, seconds=CALIBRATE_S, connections=BUSY_CONNECTIONS, ids=matches).achieved_per_s
     light = max(LIGHT_SHARE * capacity, LIGHT_LEAST_PER_S)
     with Watch(system.base, system.pid) as watch:
         before = time.monotonic()

@@ -16,6 +16,7 @@ from bench.plots import draw
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PLOTS = Path(__file__).with_name("plots")
 _HIDDEN = {"bench", "question", "seed", "commit", "machine", "config", "rounds", "kinds", "cpu_s", "phases", "skipped"}
+_HIDDEN |= {"checked", "latency_from"}  # the same in every line; the docstrings and the page's head say it
 _NESTED = ("p50_ms", "p99_ms", "n", "mb", "cpu", "us")  # of figures within figures; the lines have the rest
 _MOST_CPU = 4  # names of processes told per line
 

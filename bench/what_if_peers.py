@@ -2,13 +2,15 @@
 
 LitServe, BentoML, Ray Serve with default settings, and a Starlette handler under bare uvicorn: two workers of each,
 with batching as each offers it; beside them our own listener, in a system with four matches in play. Three rounds,
-alternating, under wrk with bodies that all differ. All of them run all the time: what the idle ones take stands in
-`cpu_s`. Before each round a sample of answers is compared with the network's in this process, ours by replaying them.
-Only ours records what it answered (bench/what_ifs counts the records) and checks what it is asked against a live match.
+alternating, under wrk with bodies that all differ. While others are measured a peer is stopped (SIGSTOP), Ray's are
+idle; what those take stands in `cpu_s`. Before each round a sample of answers is compared with the network's in this
+process, ours by replaying them. Only ours records what it answered (bench/what_ifs counts the records) and checks what
+it is asked against a live match.
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ import psutil
 from msgspec import Struct
 
 from actors.domain.errors import SetupError
-from bench.doors import Door, two_replicas
+from bench.doors import ONE_THREAD, Door, two_replicas
 from bench.environment import environment
 from bench.generators import WHAT_IF, need, wrk
 from bench.harness import Line, alternating, cpu_split, of_rounds, report
@@ -44,11 +46,12 @@ class Peer(Struct, frozen=True, kw_only=True):
 
     name: str
     has_own_environment: bool = False
+    may_pause: bool = True  # while others are measured; a cluster would take its processes for dead
     field: str = ""  # of a body, that holds a list of what-ifs; none: a body is a what-if
 
 
 PEERS = (
-    Peer(name="serve"),
+    Peer(name="serve", may_pause=False),
     Peer(name="uvicorn"),
     Peer(name="litserve", has_own_environment=True),
     Peer(name="bentoml", has_own_environment=True, field="what_ifs"),
@@ -64,6 +67,7 @@ def run(seconds: float = SECONDS, rounds: int = ROUNDS, connections: int = CONNE
         for peer in PEERS:
             running.append(Running(peer, Path(folder)))
             running[-1].wait_until_ready()  # one after the other: beside others Ray would not start in time
+            running[-1].signal(signal.SIGSTOP)
         ways = {each.peer.name: _round(each, work, seconds, connections) for each in running}
         with live_system(two_replicas()) as (system, matches):
             door = Door(name=OURS, base=system.fast, connections=connections)
@@ -91,7 +95,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=os.environ | {"BENTOML_DO_NOT_TRACK": "true"},
+                env=os.environ | ONE_THREAD | {"BENTOML_DO_NOT_TRACK": "true"},
             )
 
     def wait_until_ready(self) -> None:
@@ -112,11 +116,18 @@ class Running:
         headers = {"content-type": "application/json"}
         return httpx.post(f"{self.base}/v1/matches/{MATCH_ID}/forecast", content=content, headers=headers, timeout=30.0)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Pause it (SIGSTOP) or let it go on (SIGCONT), and all below it, if it may be paused."""
+        if self.peer.may_pause:
+            for process in self._family():
+                process.send_signal(number)
+
     def stop(self) -> None:
         """End it and all below it."""
         if self._process.poll() is not None:
             return
-        family = psutil.Process(self._process.pid).children(recursive=True)
+        self.signal(signal.SIGCONT)
+        family = self._family()
         self._process.terminate()
         try:
             self._process.wait(timeout=10)
@@ -126,15 +137,21 @@ class Running:
             if process.is_running():
                 process.kill()
 
+    def _family(self) -> list[psutil.Process]:
+        root = psutil.Process(self._process.pid)
+        return [root, *root.children(recursive=True)]
+
 
 def _round(running: Running, work: Work, seconds: float, connections: int) -> Any:
     def measure() -> Line:
+        running.signal(signal.SIGCONT)
         wrong = sum(not _is_right(running, work, a_body(number)) for number in range(SAMPLE))
         with _wrapped(running.peer.field):
             load = {"connections": connections, "script": WHAT_IF, "ids": [MATCH_ID]}
             wrk(running.base, seconds=WARM_UP_S, **load)  # type: ignore[arg-type]
             with cpu_split() as cpu_s:
                 result = wrk(running.base, seconds=seconds, **load)  # type: ignore[arg-type]
+        running.signal(signal.SIGSTOP)
         return result.line() | {"checked": SAMPLE, "wrong": wrong, "cpu_s": cpu_s}
 
     return measure

@@ -47,6 +47,7 @@ def test_a_goal_is_reached_missed_or_was_not_measured() -> None:
     twice = Goal(bench="what_ifs", says="x", where={"way": "peer"}, figure="achieved_per_s", at_least=4)
     assert judge(twice, lines).reached is False
     assert judge(goal, lines[1:]).reached is None
+    assert judge(goal, [a_line("ours", 9.0) | {"achieved_per_s": None}]).reached is False
     assert "| x | 3 | **missed** |" in verdicts([judge(twice, lines)])
 
 
