@@ -39,12 +39,14 @@ class System:
 
     def __init__(self, folder: Path, options: list[str]) -> None:
         self.folder = folder
-        port, dashboard, metrics = free_ports(3)
+        port, push, dashboard, metrics = free_ports(4)
         self.base = f"http://127.0.0.1:{port}"
+        self.push = f"http://127.0.0.1:{push}"
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         self.options = [
             setting("data.folder", folder),
             f"serve.port={port}",
+            f"serve.push_port={push}",
             f"ray.dashboard_port={dashboard}",
             f"ray.metrics_port={metrics}",
             *options,

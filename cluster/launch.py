@@ -57,6 +57,7 @@ def main(config: Config) -> None:
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
+        need_port(config.serve.host, config.serve.push_port, "serve.push_port")
         if config.ray.address == LOCAL:
             need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
             need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
@@ -98,6 +99,7 @@ def _say_where(config: Config) -> None:
     console.print("\n[bold]Touchline is ready.[/bold]")
     console.print(f"  Page            {base}/")
     console.print(f"  API description {base}/docs")
+    console.print(f"  Streams         http://{config.serve.host}:{config.serve.push_port}/v1/stream (or through the API)")
     if config.ray.address == LOCAL:
         dashboard = f"http://{config.serve.host}:{config.ray.dashboard_port}"
         console.print(f"  Ray dashboard   {dashboard} (its token: ~/.ray/auth_token)")

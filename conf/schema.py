@@ -116,6 +116,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     api_replicas: int = 1
+    push_port: int = 8002  # streams past Serve's proxy: all push replicas listen on it, the kernel shares them out
     push_replicas: int = 1  # fixed: a change of replicas would cut streams
     forecaster_min_replicas: int = 1
     forecaster_max_replicas: int = 2
@@ -125,7 +126,7 @@ class ServeConfig:
     batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one
     max_ongoing: int = 256  # per replica
     max_queued: int = 1_024  # beyond it: 429
-    max_streams: int = 10_000  # per push replica
+    max_streams: int = 10_000  # per push replica: 2 KB each, and a process may open 20,000 files on many machines
     predict_timeout_s: float = 2.0
     proxies: str = "EveryNode"  # or HeadOnly: on which nodes of Ray HTTP is taken
     tail_per_partition: int = 300  # published records held for resuming, 8 KB each; older ones are read from the log
@@ -133,6 +134,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         need_text("serve.host", self.host)
         need_port("serve.port", self.port)
+        need_port("serve.push_port", self.push_port)
         counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
             need_whole(f"serve.{name}", getattr(self, name))
@@ -185,6 +187,7 @@ class Config:
     def __post_init__(self) -> None:
         ports = {
             "serve.port": self.serve.port,
+            "serve.push_port": self.serve.push_port,
             "ray.dashboard_port": self.ray.dashboard_port,
             "ray.metrics_port": self.ray.metrics_port,
         }
