@@ -8,6 +8,7 @@ BENCHES = {
     "ingest": "bench.ingest",
     "matches": "bench.matches",
     "pieces": "bench.pieces",
+    "push": "bench.push",
     "recover": "bench.recover",
     "stores": "bench.stores",
     "swaps": "bench.swaps",
