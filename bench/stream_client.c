@@ -24,7 +24,7 @@
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
-enum { BINS = 600000, BIN_US = 20, MOST = 20000, ID = 256, BUFFER = 1 << 20 }; /* 12 s in steps of 20 us */
+enum { BINS = 600000, BIN_US = 20, MOST = 20000, ID = 256, HEAD = 160, TAIL = 1200, BUFFER = 1 << 20 }; /* 12 s in steps of 20 us */
 
 struct stream {
     int fd, has_answer, has_event, is_stopped;
@@ -95,8 +95,8 @@ static double stamp_us(const char *p) { /* 2026-11-26T12:00:00.123456Z; whole se
 static void event(struct stream *s, char *p, int length, double read_us) { /* p ends with a 0 */
     if (strncmp(p, "event: ", 7)) return;
     if (!s->has_event) s->has_event = 1, waiting--;
-    char kind = p[7], *id = strstr(p, "\nid: "), *data = strstr(p, "\ndata: ");
-    if (id && data && id < data && data - id - 5 < ID) {
+    char kind = p[7], *data = strstr(p, "\ndata: "), *id = data ? memmem(p, data - p, "\nid: ", 5) : NULL;
+    if (id && data - id - 5 < ID) {
         memcpy(s->id, id + 5, data - id - 5);
         s->id[data - id - 5] = 0;
     }
@@ -105,15 +105,16 @@ static void event(struct stream *s, char *p, int length, double read_us) { /* p 
     if (kind == 'r') resyncs++;
     if (kind == 'i') images++;
     if ((kind != 'd' && kind != 'i') || !data) return;
-    int is_goal = strstr(data, "\"match_id\":\"bench:goal\"") != NULL;
-    char *seq = strstr(data, "\"seq\":");
+    int left = length - (data - p), head = left < HEAD ? left : HEAD, tail = left < TAIL ? left : TAIL;
+    int is_goal = memmem(data, head, "\"match_id\":\"bench:goal\"", 23) != NULL; /* what names it stands first */
+    char *seq = memmem(data, head, "\"seq\":", 6);
     if (!is_goal && seq) {
         long number = atol(seq + 6);
         if (s->seq && number > s->seq + 1) gaps++;
         if (s->seq && number <= s->seq) twice++;
         s->seq = number;
     }
-    char *published = memmem(data, length - (data - p), "\"published\":\"", 13);
+    char *published = memmem(p + length - tail, tail, "\"published\":\"", 13); /* and stamps behind the markets */
     if (kind != 'd' || !published) return;
     messages++;
     long bin = (read_us - stamp_us(published + 13)) / BIN_US;
@@ -137,11 +138,12 @@ static void readable(struct stream *s) {
         if (strncmp(p, "HTTP/1.1 200", 12)) { fail(s); return; }
         s->has_answer = 1, p = blank + 4;
     }
-    while ((blank = memmem(p, stop - p, "\n\n", 2))) {
-        *blank = 0;
-        event(s, p, blank - p, read_us);
-        p = blank + 2;
-    }
+    for (char *from = p; (blank = memchr(from, '\n', stop - from)) && blank + 1 < stop; from = blank + 1)
+        if (blank[1] == '\n') {
+            *blank = 0;
+            event(s, p, blank - p, read_us);
+            p = ++blank + 1;
+        }
 keep:
     s->kept = stop - p;
     if (s->kept) { /* few streams hold a piece of an event, and not for long */
