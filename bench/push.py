@@ -137,7 +137,7 @@ class _Processes:
 
     def cpu_s(self) -> float:
         times = [psutil.Process(each.pid).cpu_times() for each in self._all]
-        return sum(each.user + each.system for each in times)
+        return float(sum(each.user + each.system for each in times))
 
     def memory(self) -> int:
         return sum(int(psutil.Process(each.pid).memory_full_info().uss) for each in self._all)
