@@ -16,7 +16,7 @@ export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 
-.PHONY: help run test soak lint bench clean setup browser servers services
+.PHONY: help run test soak lint bench clean setup browser servers services generators
 
 help:
 	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
@@ -54,8 +54,15 @@ lint: setup
 	$(VENV)/bin/mypy
 	$(PY) -m pytest tests/unit/test_architecture.py
 
-bench: setup
-	@$(PY) -m bench $(ARGS)
+# With the others that we are measured against, and the load generators.
+bench: setup generators
+	@$(PY) -m bench.environment && $(PY) -m bench $(ARGS)
+
+generators:
+	@missing=""; command -v wrk >/dev/null || missing="$$missing wrk"; command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
+	  if test -n "$$missing" && test "$$(id -u)" = 0; then \
+	    echo "Setting up:$$missing for the benches" >&2; apt-get -q update >/dev/null; apt-get -q install -y --no-install-recommends $$missing >/dev/null; \
+	  elif test -n "$$missing"; then echo "some benches need Debian's packages$$missing and are skipped" >&2; fi
 
 clean:
 	rm -rf $(VENV) $(JARS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -51,17 +51,22 @@ def _ages(base: str) -> list[tuple[float, str]]:
     """Return (age in seconds, trigger) of each forecast pushed in the time of the measurement."""
     ages, triggers = [], dict[str, str]()  # a delta leaves out what did not change
     began = time.monotonic()
-    for event, body in _messages(base, until=began + WARM_UP_S + MEASURE_S):
+    for event, body in messages(base, until=began + WARM_UP_S + MEASURE_S):
         if event == "heartbeat":
             continue
         triggers[body["match_id"]] = body.get("trigger", triggers.get(body["match_id"], "unknown"))
         if event == "delta" and "as_of" in body and time.monotonic() - began > WARM_UP_S:
-            occurred = datetime.fromisoformat(body["as_of"]["occurred_at"])
-            ages.append(((datetime.now(UTC) - occurred).total_seconds(), triggers[body["match_id"]]))
+            ages.append((age_s(body), triggers[body["match_id"]]))
     return ages
 
 
-def _messages(base: str, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+def age_s(body: dict[str, Any]) -> float:
+    """Return how old a forecast is now, from when its event was due."""
+    return (datetime.now(UTC) - datetime.fromisoformat(body["as_of"]["occurred_at"])).total_seconds()
+
+
+def messages(base: str, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the events of an SSE stream of all matches with their bodies, up to a moment of the monotonic clock."""
     with httpx.stream("GET", f"{base}/v1/stream", timeout=30.0) as stream:
         event = ""
         for line in stream.iter_lines():

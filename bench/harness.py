@@ -1,13 +1,23 @@
-"""What every bench shares: percentiles, where and on what it ran, one JSON line."""
+"""What every bench shares: percentiles, rounds side by side, CPU by process, where it ran, one JSON line."""
 
 import json
 import os
 import platform
+import re
+import statistics
 import subprocess
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import psutil
+
+T = TypeVar("T")
+Line = dict[str, Any]
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
@@ -22,11 +32,125 @@ def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in named.items()}
 
 
+def alternating(ways: Mapping[str, Callable[[], T]], rounds: int = 3) -> dict[str, list[T]]:
+    """Run every way once a round, each round beginning with another one; return what each gave, by way.
+
+    >>> alternating({"a": lambda: 1, "b": lambda: 2}, rounds=2)
+    {'a': [1, 1], 'b': [2, 2]}
+    """
+    results: dict[str, list[T]] = {name: [] for name in ways}
+    names = list(ways)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            results[name].append(ways[name]())
+    return results
+
+
+def of_rounds(rounds: Sequence[Line]) -> Line:
+    """Return one result of several: medians of the numbers, counts of errors summed, each round beside them.
+
+    `spread` holds the least and the most of what was achieved.
+
+    >>> of_rounds([{"achieved_per_s": 3.0, "errors": {"429": 1}}, {"achieved_per_s": 5.0, "errors": {}}])["spread"]
+    [3.0, 5.0]
+    """
+    numbers = [key for key, value in rounds[0].items() if isinstance(value, int | float)]
+    line = {key: statistics.median(each[key] for each in rounds) for key in numbers}
+    line |= {key: value for key, value in rounds[0].items() if isinstance(value, str)}
+    for key in ("errors", "cpu_s"):
+        if key in rounds[0]:
+            total = sum((Counter(each[key]) for each in rounds), Counter[str]())
+            line[key] = {name: round(value, 2) for name, value in total.most_common()}
+    achieved = [each["achieved_per_s"] for each in rounds if "achieved_per_s" in each]
+    if achieved:
+        line["spread"] = [min(achieved), max(achieved)]
+    return line | {"rounds": list(rounds)}
+
+
+@contextmanager
+def cpu_split() -> Iterator[dict[str, float]]:
+    """Yield a dict that holds, behind the block, the CPU seconds of this process and all below it, by name.
+
+    `ended` are those that were waited for within the block, such as load generators.
+    """
+    split: dict[str, float] = {}
+    before, ended = _cpu_s(), _ended_s()
+    yield split
+    for pid, (name, seconds) in _cpu_s().items():
+        split[name] = split.get(name, 0.0) + seconds - before.get(pid, (name, 0.0))[1]
+    split["ended"] = _ended_s() - ended
+    for name, seconds in list(split.items()):
+        split[name] = round(seconds, 2)
+        if split[name] <= 0:
+            del split[name]
+
+
+def _cpu_s() -> dict[int, tuple[str, float]]:
+    used = {}
+    here = psutil.Process()
+    for process in [here, *here.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+            used[process.pid] = (_name(process), times.user + times.system)
+        except psutil.Error:
+            continue
+    return used
+
+
+def _name(process: psutil.Process) -> str:
+    command = process.cmdline()
+    if "-c" in command[1:4] and (parent := process.parent()) is not None:  # spawned by multiprocessing
+        return _name(parent)
+    return process_name(command) or str(process.name())
+
+
+def _ended_s() -> float:
+    times = psutil.Process().cpu_times()
+    return float(times.children_user + times.children_system)
+
+
+def process_name(command: Sequence[str]) -> str:
+    """Return a short name of a command line; the parts of one Ray actor or one program have the same.
+
+    >>> process_name(["ray::MatchActor.run"]), process_name(["/usr/bin/python3.11", "-m", "bench", "swaps"])
+    ('ray::MatchActor', 'bench')
+    """
+    if not command:
+        return ""
+    if replica := re.search(r"(ServeReplica:[^:]+)", command[0]):
+        return replica[1]
+    if command[0].startswith("ray"):
+        return re.split(r"[. ]|-[A-Z]", command[0])[0]
+    program = Path(command[0]).name
+    if program.startswith("python"):
+        words = [word for word in command[1:] if not word.startswith("-")]
+        return Path(words[0]).name if words else program
+    return program
+
+
+_load_before: list[float] = []
+
+
+def note_load() -> None:
+    """Note how busy the machine is before a bench begins; its lines say so."""
+    _load_before[:] = [round(os.getloadavg()[0], 2)]
+
+
 def report(bench: str, config: dict[str, Any], result: dict[str, Any]) -> None:
-    """Print a bench's one line."""
-    print(
-        json.dumps({"bench": bench, "config": config, **result, "commit": _commit(), "machine": _machine()}), flush=True
-    )
+    """Print a bench's one line. `config["seed"]` is what was drawn with; without it nothing was."""
+    line = {"bench": bench, "question": question(bench), "config": config, "seed": config.get("seed"), **result}
+    print(json.dumps(line | {"commit": _commit(), "machine": _machine()}), flush=True)
+
+
+def skip(bench: str, reason: str) -> None:
+    """Print that a bench, or a part of it, was not run, and why."""
+    report(bench, {}, {"skipped": reason})
+
+
+def question(bench: str) -> str:
+    """Return what a bench answers: the first line of its docstring."""
+    return (import_module(f"bench.{bench}").__doc__ or "").strip().partition("\n")[0]
 
 
 def _commit() -> str:
@@ -36,5 +160,15 @@ def _commit() -> str:
 
 
 def _machine() -> dict[str, Any]:
-    memory_gb = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    return {"cores": os.cpu_count(), "memory_gb": memory_gb, "cpu": platform.processor() or platform.machine()}
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "cpu": _cpu_model(),
+        "kernel": platform.release(),
+        "load_before": _load_before[0] if _load_before else round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    names = [each for each in Path("/proc/cpuinfo").read_text().splitlines() if each.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()

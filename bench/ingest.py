@@ -6,17 +6,15 @@ is a Serve call away) and what is published is acknowledged by the broker. The t
 behind, and forecasts that only time asks for are left out, as they are in the product then.
 
 Beside it, in the same run: the same fold of the same sixteen matches on Quix Streams and on Bytewax, two processes of
-each, no forecasts, states in a dict. They live in an environment of their own (bench/requirements.txt), made at the
-first run. Seconds count from the first record of the earliest process to the last one of the latest.
+each, no forecasts, states in a dict. They live in an environment of their own (bench/environment.py). Seconds count
+from the first record of the earliest process to the last one of the latest.
 """
 
 import multiprocessing
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from uuid import uuid4
 import msgspec
 
 from actors.session import MatchSettings
+from bench.environment import environment
 from bench.harness import report
 from bench.ingest_feed import HALVES, SIZES, Played, preload
 from bench.ingest_ours import Lane, play
@@ -39,12 +38,11 @@ MATCHES = (1, 4, 16)
 PASSES = 3
 READ_BATCH = 2_048
 OTHERS = ("quix", "bytewax")
-_ENVIRONMENT = REPO / ".venv-bench"
 
 
 def run() -> None:
     """Print one line per size, number of matches and way."""
-    python = _environment()
+    python = environment()
     with tempfile.TemporaryDirectory() as folder:
         port, controller = free_ports(2)
         kafka = KafkaServiceConfig(port=port, controller_port=controller, heap_mb=1024)
@@ -161,15 +159,3 @@ def _task(played: Sequence[Played], group: str) -> str:
 def _done(process: "subprocess.Popen[str]") -> Done:
     said, _ = process.communicate(timeout=600)
     return msgspec.json.decode(said.splitlines()[-1], type=Done)
-
-
-def _environment() -> Path:
-    """Return the Python that has the other frameworks, and ours beneath."""
-    python = _ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        venv.create(_ENVIRONMENT, with_pip=True)
-        site = _ENVIRONMENT / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-        (site / "ours.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-        wanted = str(REPO / "bench" / "requirements.txt")
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", wanted], check=True)
-    return python

@@ -8,13 +8,16 @@ import os
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
 
 from actors.adapters.feed_data_root import list_matches
-from bench.harness import report
+from bench.harness import Line, report
 from bench.running import REPO, System, on, servers_of_its_own
 from cluster.services.servers import Services
 
@@ -38,30 +41,43 @@ Usage = tuple[float, float]  # MB, seconds of CPU
 
 def run() -> None:
     """Print one line per number of matches."""
-    root = Path(os.environ.get("TOUCHLINE_DATA", REPO.parent / "shared" / "data"))
-    names = [f"'{match.match_id}'" for match in list_matches(root, "wyscout")[: max(COUNTS)]]
+    names = recorded(max(COUNTS))
     with servers_of_its_own() as services:
         for count in COUNTS:
-            _measure(services, root, names[:count])
+            with in_play(services, names[:count]) as system:
+                kinds = used(system, services, lambda: time.sleep(MEASURE_S))
+            report("matches", {"matches": count, "speed": 1, "measure_s": MEASURE_S}, _result(kinds))
 
 
-def _measure(services: Services, root: Path, names: list[str]) -> None:
+def recorded(count: int) -> list[str]:
+    """Return the names of recorded matches of data.root, the first `count`."""
+    return [match.match_id for match in list_matches(_root(), "wyscout")[:count]]
+
+
+def _root() -> Path:
+    return Path(os.environ.get("TOUCHLINE_DATA", REPO.parent / "shared" / "data"))
+
+
+@contextmanager
+def in_play(services: Services, names: Sequence[str], more: Sequence[str] = ()) -> Iterator[System]:
+    """Yield a system of its own in which these matches are played at real speed and have settled."""
+    matches = ",".join(f"'{name}'" for name in names)
     options = [
-        f"data.root={root}",
-        f"replay.matches=[{','.join(names)}]",
+        f"data.root={_root()}",
+        f"replay.matches=[{matches}]",
         "replay.speed=1",
         "supervisor.start_timeout_s=300",
         "feed.partitions=128",  # one for each match
+        *more,
     ]
     with tempfile.TemporaryDirectory() as folder:
-        system = System(Path(folder) / "data", [*options, *on(services.config, f"matches{len(names)}")])
+        system = System(Path(folder) / "data", [*options, *on(services.config, f"matches{uuid4().hex[:8]}")])
         try:
             system.start()
             _wait_until_live(system, len(names))
-            result = _usage_in_play(system, services)
+            yield system
         finally:
             system.stop()
-    report("matches", {"matches": len(names), "speed": 1, "measure_s": MEASURE_S}, result)
 
 
 def _wait_until_live(system: System, count: int) -> None:
@@ -75,43 +91,53 @@ def _wait_until_live(system: System, count: int) -> None:
     raise AssertionError(f"{count} matches were not live within {STARTS_WITHIN_S:g} s")
 
 
-def _usage_in_play(system: System, services: Services) -> dict[str, object]:
-    before = _usage(system, services)
-    time.sleep(MEASURE_S)
-    after = _usage(system, services)
-    kinds = {
+def used(system: System, services: Services, work: Callable[[], object]) -> dict[str, Line]:
+    """Return memory and CPU (seconds per second) of each kind of process while `work` is done."""
+    before, began = _usage(system, services), time.monotonic()
+    work()
+    after, seconds = _usage(system, services), time.monotonic() - began
+    return {
         kind: {
             "n": len(now),
             "mb": round(sum(mb for mb, _ in now.values())),
-            "cpu": round(
-                sum(cpu - before[kind].get(pid, (0.0, cpu))[1] for pid, (_, cpu) in now.items()) / MEASURE_S, 3
-            ),
+            "cpu": round(sum(cpu - before[kind].get(pid, (0.0, cpu))[1] for pid, (_, cpu) in now.items()) / seconds, 3),
         }
         for kind, now in after.items()
     }
-    total = {name: round(sum(float(each[name]) for each in kinds.values()), 3) for name in ("mb", "cpu")}
+
+
+def total(kinds: Mapping[str, Line]) -> Line:
+    """Return memory and CPU of all kinds together."""
+    return {name: round(sum(float(each[name]) for each in kinds.values()), 3) for name in ("mb", "cpu")}
+
+
+def per_match(kinds: Mapping[str, Line]) -> Line:
+    """Return memory and CPU of one match's owner."""
     actors = kinds["MatchActor"]
-    per_match = {"mb": round(actors["mb"] / actors["n"], 1), "cpu": round(actors["cpu"] / actors["n"], 4)}
-    return {"total": total, "per_match_actor": per_match, "kinds": kinds}
+    return {"mb": round(actors["mb"] / actors["n"], 1), "cpu": round(actors["cpu"] / actors["n"], 4)}
+
+
+def _result(kinds: dict[str, Line]) -> Line:
+    return {"total": total(kinds), "per_match_actor": per_match(kinds), "kinds": kinds}
 
 
 def _usage(system: System, services: Services) -> dict[str, dict[int, Usage]]:
     """Return memory and CPU by kind of process and pid."""
-    used: dict[str, dict[int, Usage]] = defaultdict(dict)
+    seen: dict[str, dict[int, Usage]] = defaultdict(dict)
     for process in system.processes(""):
         title = " ".join(_cmdline(process))
         kind = next((kind for kind in _KINDS if kind in title), "other")
-        _note(used[kind], process)
+        _note(seen[kind], process)
     for server in services.servers:
         if (running := server.process()) is not None:
-            _note(used[server.name], running)
-    return used
+            _note(seen[server.name], running)
+    return seen
 
 
-def _note(used: dict[int, Usage], process: psutil.Process) -> None:
+def _note(seen: dict[int, Usage], process: psutil.Process) -> None:
     try:
         times = process.cpu_times()
-        used[process.pid] = (process.memory_full_info().pss / 2**20, times.user + times.system)
+        seen[process.pid] = (process.memory_full_info().pss / 2**20, times.user + times.system)
     except psutil.Error:
         return
 

@@ -35,9 +35,9 @@ BATCH_ROWS = 32  # as served
 def run() -> None:
     """Print one line per piece."""
     torch.set_num_threads(1)
-    fixture, records = _match()
+    fixture, records = match_of(MATCH)
     encoded = [encode_record(record) for record in records]
-    inputs = _inputs(fixture, encoded)
+    inputs = inputs_of(fixture, encoded)
     model = load_model(_newest_model(), batch_rows=BATCH_ROWS)
     distributions = [prediction.distribution for prediction in model.predict(inputs)]
 
@@ -84,12 +84,13 @@ def _cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _match() -> tuple[Fixture, list[FeedRecord]]:
-    feed = read_feed(MATCH)
+def match_of(path: Path) -> tuple[Fixture, list[FeedRecord]]:
+    """Read a recorded match and the records that it is played as, ticks included."""
+    feed = read_feed(path)
     return feed.fixture, [timed.record for timed in schedule(feed)]
 
 
-def _inputs(fixture: Fixture, encoded: Sequence[bytes]) -> list[ForecastInputs]:
+def inputs_of(fixture: Fixture, encoded: Sequence[bytes]) -> list[ForecastInputs]:
     """Return what the model is asked in the course of the match."""
     state, asked = new_match(fixture), list[ForecastInputs]()
     for offset, value in enumerate(encoded):

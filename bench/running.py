@@ -39,14 +39,16 @@ class System:
 
     def __init__(self, folder: Path, options: list[str]) -> None:
         self.folder = folder
-        port, push, dashboard, metrics = free_ports(4)
+        port, fast, push, dashboard, metrics = free_ports(5)
         self.base = f"http://127.0.0.1:{port}"
+        self.fast = f"http://127.0.0.1:{fast}"
         self.push = f"http://127.0.0.1:{push}"
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         self.options = [
             setting("data.folder", folder),
             f"serve.port={port}",
             f"serve.push_port={push}",
+            f"serve.fast_port={fast}",
             f"ray.dashboard_port={dashboard}",
             f"ray.metrics_port={metrics}",
             *options,
@@ -76,6 +78,12 @@ class System:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"not ready:\n{self.output.read_text()[-4000:]}")
             time.sleep(0.2)
+
+    @property
+    def pid(self) -> int:
+        """The process that started all the others."""
+        assert self._process is not None
+        return self._process.pid
 
     def is_ready(self) -> bool:
         """Say whether the API says so."""

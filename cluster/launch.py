@@ -28,6 +28,7 @@ LOCAL = "local"  # ray.address: a Ray of our own on this machine
 _LOOK_EVERY_S = 5.0
 _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
+_LOAD_EVERY_S = 1.0  # handles report their load to autoscaling; Ray's ten seconds would come before every delay
 _STOP_WITHIN_S = 9.0  # then what is left is ended: Ctrl-C promises 15 s
 SETTINGS_OF_RAY = {
     **OF_EVERY_RAY,
@@ -57,7 +58,9 @@ def main(config: Config) -> None:
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
-        need_port(config.serve.host, config.serve.push_port, "serve.push_port")
+        for name in ("fast_port", "push_port"):
+            if port := getattr(config.serve, name):
+                need_port(config.serve.host, port, f"serve.{name}")
         if config.ray.address == LOCAL:
             need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
             need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
@@ -99,7 +102,12 @@ def _say_where(config: Config) -> None:
     console.print("\n[bold]Touchline is ready.[/bold]")
     console.print(f"  Page            {base}/")
     console.print(f"  API description {base}/docs")
-    console.print(f"  Streams         http://{config.serve.host}:{config.serve.push_port}/v1/stream (or through the API)")
+    if config.serve.fast_port:
+        console.print(f"  Fast port       http://{config.serve.host}:{config.serve.fast_port} (the same API)")
+    if config.serve.push_port:
+        console.print(
+            f"  Streams         http://{config.serve.host}:{config.serve.push_port}/v1/stream (the same as the API's)"
+        )
     if config.ray.address == LOCAL:
         dashboard = f"http://{config.serve.host}:{config.ray.dashboard_port}"
         console.print(f"  Ray dashboard   {dashboard} (its token: ~/.ray/auth_token)")
@@ -254,13 +262,17 @@ class System:
                 "min_replicas": config.serve.forecaster_min_replicas,
                 "max_replicas": config.serve.forecaster_max_replicas,
                 "target_ongoing_requests": config.serve.target_ongoing,
+                "metrics_interval_s": _LOAD_EVERY_S,
+                "look_back_period_s": config.serve.look_back_s,
+                "upscale_delay_s": config.serve.upscale_delay_s,
+                "downscale_delay_s": config.serve.downscale_delay_s,
             },
         )
         bound = forecaster.bind(
             self._actors["registry"],
             self._wiring.load_model,
-            config.serve.batch_requests,
-            config.serve.batch_wait_ms / 1000,
+            self._wiring.hosted_deps,
+            self._wiring.forecaster_settings(),
         )
         serve.run(bound, name=FORECASTER_APP, route_prefix=None)
 

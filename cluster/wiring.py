@@ -29,7 +29,7 @@ from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
 from conf.schema import Config
-from serve_app.deps import AppDeps, Limits, PredictAs, PushAddress
+from serve_app.deps import AppDeps, ForecasterSettings, Limits, ListenerSettings, Predict, PredictAs, PushAddress
 
 if TYPE_CHECKING:  # only forecasters load torch
     from training.network import TorchForecaster
@@ -95,7 +95,7 @@ class Wiring:
 
         return predict
 
-    def predict(self) -> Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]:
+    def predict(self) -> Predict:
         """Return the app's call of the forecaster: one try, since a client may ask again."""
         handle = self._forecaster()
 
@@ -125,7 +125,11 @@ class Wiring:
             raise NoModel(f"the forecaster did not answer within {timeout_s:g} s") from error
 
     def app_deps(self, app: str, replica: str) -> AppDeps:
-        """Make what one replica of a deployment of the app works with."""
+        """Make what one replica of a deployment of the app works with; it asks the forecaster by Ray."""
+        return self.hosted_deps(app, replica, self.predict(), self.predict_as())
+
+    def hosted_deps(self, app: str, replica: str, predict: Predict, predict_as: PredictAs) -> AppDeps:
+        """Make what an app works with in a process that predicts itself."""
         history = self.stores.history(at_once=False)  # live reads do without
         log = self.stores.log()
         models = LiveModels(log, history)
@@ -136,8 +140,8 @@ class Wiring:
             history=history,
             what_ifs=history,
             activity=history,
-            predict=self.predict(),
-            predict_as=self.predict_as(),
+            predict=predict,
+            predict_as=predict_as,
             models=models.current,
             health=self.health(),
             replica=f"{replica}-{datetime.now(UTC):%Y%m%d%H%M%S}",
@@ -148,7 +152,7 @@ class Wiring:
             counters=RayCounters(app),
             past_states=self.past_states,
             match_inputs=LoggedInputs(self.stores.log, self.stores.snapshots).at,
-            push=self._push_address() if app == LISTENING else None,
+            push=self._push_address() if app == LISTENING and self.config.serve.push_port else None,
         )
 
     def _push_address(self) -> PushAddress:
@@ -173,6 +177,23 @@ class Wiring:
             return report
 
         return health
+
+    def forecaster_settings(self) -> ForecasterSettings:
+        """Return how forecaster replicas join requests, and where they listen."""
+        config = self.config.serve
+        listener = ListenerSettings(
+            host=config.host,
+            port=config.fast_port,
+            requests=config.fast_requests,
+            connections=config.fast_connections,
+            waiting=config.fast_waiting,
+            tasks=config.max_ongoing,
+        )
+        return ForecasterSettings(
+            batch_rows=config.batch_requests,
+            batch_wait_s=config.batch_wait_ms / 1000,
+            listener=listener if config.fast_port else None,
+        )
 
     def supervisor_settings(self) -> SupervisorSettings:
         """Return when matches are leased, judged stuck, and let go."""

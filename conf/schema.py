@@ -116,14 +116,23 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     api_replicas: int = 1
-    push_port: int = 8002  # streams past Serve's proxy: all push replicas listen on it, the kernel shares them out
+    push_port: int = 8002  # streams past Serve's proxy: push replicas share it, the kernel chooses; 0: they have none
     push_replicas: int = 1  # fixed: a change of replicas would cut streams
     forecaster_min_replicas: int = 1
     forecaster_max_replicas: int = 2
-    target_ongoing: float = 16.0  # requests per forecaster replica that autoscaling aims at
+    # Autoscaling. What is averaged over follows a rush within seconds and no single burst; growth waits little, since
+    # requests queue meanwhile; shrinking waits for as long as lulls last, since a start costs seconds of CPU.
+    target_ongoing: float = 16.0  # requests per forecaster replica: half a batch waits while one is computed
+    look_back_s: float = 5.0
+    upscale_delay_s: float = 3.0
+    downscale_delay_s: float = 60.0
     batch_rows: int = 32  # the one padded shape of inference: a value never depends on its batch
-    batch_requests: int = 64  # joined at most
+    batch_requests: int = 128  # rows computed in one go: the longest that a match's forecast waits for requests
     batch_wait_ms: float = 0.0  # none: what comes while one batch is computed makes the next one
+    fast_port: int = 8001  # of the forecaster replicas' own listener, past Serve's proxy; 0: they have none
+    fast_requests: int = 2_000  # of one connection, then it is ended, so that load moves to new replicas
+    fast_connections: int = 8_000  # per replica, of the 20,000 files that it may open; beyond: 429
+    fast_waiting: int = 512  # what-ifs per replica that wait for the model, 60 ms of work; beyond: 429
     max_ongoing: int = 256  # per replica
     max_queued: int = 1_024  # beyond it: 429
     max_streams: int = 10_000  # per push replica: 2 KB each, and a process may open 20,000 files on many machines
@@ -134,13 +143,17 @@ class ServeConfig:
     def __post_init__(self) -> None:
         need_text("serve.host", self.host)
         need_port("serve.port", self.port)
-        need_port("serve.push_port", self.push_port)
         counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
+        counts += " fast_requests fast_connections fast_waiting"
+        for name in ("fast_port", "push_port"):
+            if getattr(self, name) != 0:
+                need_port(f"serve.{name}", getattr(self, name))
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
         need(self.proxies in _PROXIES, "serve.proxies", " or ".join(_PROXIES), self.proxies)
-        need_positive("serve.target_ongoing", self.target_ongoing)
+        for name in ("target_ongoing", "look_back_s", "upscale_delay_s", "downscale_delay_s"):
+            need_positive(f"serve.{name}", getattr(self, name))
         need(0 <= self.batch_wait_ms <= 1_000, "serve.batch_wait_ms", "between 0 and 1000", self.batch_wait_ms)
         need_positive("serve.predict_timeout_s", self.predict_timeout_s)
 
@@ -187,12 +200,15 @@ class Config:
     def __post_init__(self) -> None:
         ports = {
             "serve.port": self.serve.port,
+            "serve.fast_port": self.serve.fast_port,
             "serve.push_port": self.serve.push_port,
             "ray.dashboard_port": self.ray.dashboard_port,
             "ray.metrics_port": self.ray.metrics_port,
         }
         taken: dict[int, str] = {}
         for key, port in ports.items():
+            if port == 0:  # there is no such listener
+                continue
             need(port not in taken, key, f"another port than {taken.get(port)}", port)
             taken[port] = key
 

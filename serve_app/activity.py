@@ -51,10 +51,10 @@ class ActivityRecorder:
         except TimeoutError:
             logger.warning("Activity not recorded", extra={"rows": len(self._counts)})
 
-    def count(self, route: str, status: int) -> None:
-        """Count one request; on the event loop."""
+    def count(self, route: str, status: int, requests: int = 1) -> None:
+        """Count a request, or several; on the event loop."""
         key = (self._now().replace(second=0, microsecond=0), route, status)
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._counts[key] = self._counts.get(key, 0) + requests
 
     async def flush(self) -> None:
         """Write the counts that changed since they were written; what cannot be written is kept."""

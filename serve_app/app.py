@@ -20,6 +20,7 @@ from serve_app.deps import AppDeps
 from serve_app.explanations import explained
 from serve_app.features import CATALOGUE
 from serve_app.files import Files, file_response
+from serve_app.freshness import Freshness
 from serve_app.health import health_of
 from serve_app.match_features import MATCH_CATALOGUE
 from serve_app.matches import STATUSES, Matches
@@ -32,7 +33,6 @@ from serve_app.messages import (
     ModelVersion,
     Ready,
     WhatIf,
-    WhatIfAnswer,
 )
 from serve_app.predictions import Predictions
 from serve_app.problem import HANDLED, Problem, answer, as_problem
@@ -42,7 +42,8 @@ from serve_app.requests import check_accepts, json_response, one_of, read_json, 
 from serve_app.security import SecurityHeaders
 from serve_app.streams import Streams
 from serve_app.view import FixtureReader, ForecastReader
-from serve_app.what_if import WhatIfRecorder, changed_inputs, make_answer
+from serve_app.what_if import Asked, WhatIfs, changed_inputs, encoded_markets
+from serve_app.what_if_recorder import WhatIfRecorder
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -69,7 +70,8 @@ class Api:
     """The handlers, and the parts that they share."""
 
     def __init__(self, deps: AppDeps) -> None:
-        self._deps, limits = deps, deps.limits
+        self._deps = deps
+        self.limits = limits = deps.limits
         self.fixtures = FixtureReader(
             deps.log, monotonic=deps.monotonic, now=deps.now, most_retired=limits.retired_matches
         )
@@ -86,10 +88,12 @@ class Api:
         )
         self.hub = Hub(deps.log, deps.view, self.reader, limits=limits, now=deps.now, counters=deps.counters)
         self.activity = ActivityRecorder(deps.activity, deps.replica, limits, deps.now)
-        self._recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits, deps.now)
         self._matches = Matches(self.reader, self.fixtures, deps.history, deps.now, deps.match_inputs)
+        self.recorder = WhatIfRecorder(deps.what_ifs, deps.replica, limits)
+        self.what_ifs = WhatIfs(self.recorder, self.freshness, deps.now)
+        self.now = deps.now
         self._past = PastMatches(deps.past_states)
-        self._predictions = Predictions(deps.history, self._recorder, deps.predict, deps.models, deps.predict_as)
+        self._predictions = Predictions(deps.history, self.recorder, deps.predict, deps.models, deps.predict_as)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
         self.push: PushListener | None = None
         if deps.push is not None:
@@ -133,7 +137,7 @@ class Api:
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Follow the log and record what-ifs while the app runs."""
         await self.hub.start()
-        await self._recorder.start()
+        await self.recorder.start()
         await self.activity.start()
         self.fixtures.tail.start()
         self.reader.tail.start()
@@ -148,14 +152,14 @@ class Api:
             if self.push is not None:
                 await self.push.drain()
             await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
-            await self._recorder.stop()
+            await self.recorder.stop()
             await self.activity.stop()
             await asyncio.to_thread(self._deps.view.close)
 
     def problem(self) -> str | None:
         """Say why this process cannot go on and should be replaced, None while it can."""
         problems = [self.reader.tail.problem(), self.fixtures.tail.problem(), self.hub.problem()]
-        problems += (self._recorder.problem(), self.activity.problem(), self.push.problem() if self.push else None)
+        problems += (self.recorder.problem(), self.activity.problem(), self.push.problem() if self.push else None)
         return next((each for each in problems if each), None)
 
     async def list_matches(self, request: Request) -> Response:
@@ -180,7 +184,7 @@ class Api:
             return json_response((await self._what_ifs([(shown, what_if)]))[0])
         freshness = self._matches.freshness(shown)
         tag = etag(shown, freshness)
-        if _has_tag(request.headers.get("if-none-match", ""), tag):
+        if has_tag(request.headers.get("if-none-match", ""), tag):
             return Response(None, 304, {"ETag": tag, "Cache-Control": "no-cache"})
         return json_response(spliced(shown, freshness), headers={"ETag": tag})
 
@@ -223,7 +227,7 @@ class Api:
             if isinstance(shown, Problem):
                 results.append({"problem": shown.details()})
             elif _is_what_if(shown, item):
-                results.append({"what_if": next(answers)})
+                results.append({"what_if": msgspec.Raw(next(answers))})
             else:
                 results.append({"forecast": msgspec.Raw(spliced(shown, self._matches.freshness(shown)))})
         return json_response({"results": results})
@@ -281,23 +285,16 @@ class Api:
             raise Problem(404, "this server has no page; the API is described at /docs")
         return file_response(index, request.scope)
 
-    async def _what_ifs(self, asked: Sequence[tuple[Shown, WhatIf]]) -> list[WhatIfAnswer]:
+    async def _what_ifs(self, asked: Sequence[tuple[Shown, WhatIf]]) -> list[bytes]:
         """Predict and record; raises Overloaded, NoModel, MalformedMarket."""
         if not asked:
             return []
-        self._recorder.admit(len(asked))
-        inputs = [changed_inputs(shown.forecast.inputs, what_if) for shown, what_if in asked]
-        predictions = await self._deps.predict(inputs)
-
-        def answers() -> list[WhatIfAnswer]:
-            rows = zip(asked, inputs, predictions, strict=True)
-            return [
-                make_answer(shown.forecast, changed, prediction, self._matches.freshness(shown))
-                for (shown, _), changed, prediction in rows
-            ]
-
-        made = answers() if len(asked) == 1 else await asyncio.to_thread(answers)
-        return self._recorder.record(made)
+        self.recorder.admit(len(asked))
+        changed = [Asked(shown, changed_inputs(shown.forecast.inputs, what_if)) for shown, what_if in asked]
+        predictions = await self._deps.predict([each.inputs for each in changed])
+        few = len(asked) == 1
+        markets = encoded_markets(predictions) if few else await asyncio.to_thread(encoded_markets, predictions)
+        return self.what_ifs.answers(changed, predictions, markets)
 
     async def _find(self, item: BatchItem) -> Shown | Problem:
         try:
@@ -310,8 +307,17 @@ class Api:
         self._check_view()
         return str(request.path_params["match_id"])
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether the view holds all that the log held when it was begun."""
+        return self.reader.tail.caught_up and self.fixtures.tail.caught_up
+
+    def freshness(self, shown: Shown) -> Freshness:
+        """Return how fresh a forecast is now."""
+        return self._matches.freshness(shown)
+
     def _check_view(self) -> None:
-        if not (self.reader.tail.caught_up and self.fixtures.tail.caught_up):
+        if not self.is_filled:
             raise NoModel("the view is not filled yet")
 
 
@@ -320,7 +326,8 @@ def _is_what_if(shown: Shown | Problem, item: BatchItem) -> bool:
     return isinstance(shown, Shown) and any(each is not None for each in asked)
 
 
-def _has_tag(header: str, tag: str) -> bool:
+def has_tag(header: str, tag: str) -> bool:
+    """Say whether an If-None-Match names a tag."""
     return header == "*" or (
         tag in header and any(each.strip().removeprefix("W/") == tag for each in header.split(","))
     )

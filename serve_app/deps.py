@@ -28,6 +28,7 @@ class ServedModels(Struct, frozen=True, kw_only=True):
     committed: dict[str, datetime] = {}  # version -> when it was last committed
 
 
+Predict = Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]  # by the live model; NoModel, Overloaded
 PredictAs = Callable[[str, list[ForecastInputs]], Awaitable[list[Prediction]]]  # by a version that is held, for replays
 MatchInputs = Callable[[Fixture, int], Extracted | None]  # of a match as of a feed offset; None: not to be had any more
 
@@ -55,7 +56,7 @@ class Limits:
     body_timeout_s: float = 10.0  # 408: a body that never ends
     batch_items: int = 1_000  # 422
     page_items: int = 1_000  # 422
-    what_ifs_waiting: int = 4_000  # 429
+    what_ifs_waiting: int = 32_000  # 429; 1 KB each: a store may be away for 4 s at 8,000 a second
     what_if_batch: int = 1_000
     what_if_flush_s: float = 0.2
     activity_flush_s: float = 10.0  # what a killed replica loses of its counts
@@ -83,6 +84,30 @@ class PushAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSettings:
+    """Where a replica listens, and the bound of everything that it takes."""
+
+    host: str
+    port: int
+    requests: int  # of one connection, then it is ended, so that load moves to new replicas
+    connections: int  # beyond: 429
+    waiting: int  # what-ifs that wait for the model; beyond: 429
+    tasks: int  # requests under way in the app, streams apart; beyond: 429
+    idle_s: float = 75.0  # as long as common clients keep a connection that they do not use, and some more
+    linger_s: float = 1.0  # while closing, an idle connection may still send its last request
+    drain_s: float = 10.0  # then what is left is cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecasterSettings:
+    """How a replica joins requests, and where it listens."""
+
+    batch_rows: int  # computed in one go, and so the longest that a match waits for requests
+    batch_wait_s: float
+    listener: ListenerSettings | None  # None: it has none of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppDeps:
     """Everything the app needs, handed in. `predict` raises NoModel or Overloaded; `models` never fails."""
 
@@ -91,7 +116,7 @@ class AppDeps:
     history: History
     what_ifs: WhatIfStore
     activity: ActivityStore
-    predict: Callable[[list[ForecastInputs]], Awaitable[list[Prediction]]]  # by the live model
+    predict: Predict
     models: Callable[[], ServedModels]
     replica: str  # unique for each start of a replica: it is part of the ids of what-ifs
     monotonic: Callable[[], float]  # seconds

@@ -1,4 +1,7 @@
-"""The forecaster deployment: PyTorch inference, batched inside the replica, on the committed model only."""
+"""The forecaster deployment: PyTorch inference, batched inside the replica, on the committed model only.
+
+Matches ask it through Serve, everybody else through its own listener (`serve_app.listener`), without a Ray call.
+"""
 
 import asyncio
 import logging
@@ -12,9 +15,14 @@ from ray.exceptions import RayError
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.models import Orders
+from serve_app.batcher import Batcher
+from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings, Predict, PredictAs
+from serve_app.hosted import Hosted
 from serve_app.replica_models import ReplicaModels, ServedModel
 
 logger = logging.getLogger("touchline.models")
+
+MakeDeps = Callable[[str, str, Predict, PredictAs], AppDeps]  # for an app of a name, in a replica of a name
 
 _EVERY_S = 0.5
 _EVERY_S_PREPARING = 0.05  # so that all change within this of each other
@@ -29,25 +37,29 @@ class Forecaster:
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits constructors
-        self, registry: Any, load: Callable[[str], ServedModel], most_requests: int, window_s: float
+        self,
+        registry: Any,
+        load: Callable[[str], ServedModel],
+        make_deps: MakeDeps,
+        settings: ForecasterSettings,
     ) -> None:
         self._registry, self._replica = registry, serve.get_replica_context().replica_tag
         torch.set_num_threads(1)
-        self._predict_many.set_max_batch_size(most_requests)
-        self._predict_many.set_batch_wait_timeout_s(window_s)
         self._models = ReplicaModels(self._replica, load)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._batcher = Batcher(self._predict_rows, settings.batch_rows, settings.batch_wait_s)
+        self._hosted: Hosted | None = None
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
         self._work: asyncio.Future[None] | None = None
         while not self._models.is_up_to_date:  # a version may be committed while another is being loaded
             await self._report(_ANSWER_AT_START_S)
             await (self._work or asyncio.sleep(_EVERY_S_PREPARING))
         self._following = asyncio.create_task(self._follow())
+        if settings.listener is not None:
+            await self._host(make_deps, settings, settings.listener)
 
     async def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]:
         """Return one prediction per input, all by one model, the same whatever else is in the batch."""
-        answer: list[Prediction] = await self._predict_many(inputs)
-        return answer
+        return await self._batcher.predict(inputs, is_match=True)
 
     async def predict_as(self, version: str, inputs: list[ForecastInputs]) -> list[Prediction]:
         """Return what a version that history keeps predicts, for replays; raises ForecastingError."""
@@ -57,14 +69,18 @@ class Forecaster:
 
         return await asyncio.get_running_loop().run_in_executor(self._aside, replayed)
 
-    @serve.batch(  # type: ignore[untyped-decorator]
-        max_batch_size=64, batch_wait_timeout_s=0.001
-    )
-    async def _predict_many(self, requests: list[list[ForecastInputs]]) -> list[list[Prediction]]:
-        rows = [row for inputs in requests for row in inputs]
-        loop = asyncio.get_running_loop()
-        predictions = iter(await loop.run_in_executor(self._thread, self._models.serving.predict, rows))
-        return [[next(predictions) for _ in inputs] for inputs in requests]
+    def check_health(self) -> None:
+        """Serve asks every second, and replaces a replica that cannot go on."""
+        if self._hosted is not None and (problem := self._hosted.problem()):
+            raise RuntimeError(problem)
+
+    def _predict_rows(self, rows: list[ForecastInputs]) -> list[Prediction]:
+        return self._models.serving.predict(rows)
+
+    async def _host(self, make_deps: MakeDeps, settings: ForecasterSettings, listener: ListenerSettings) -> None:
+        deps = make_deps("forecaster", self._replica, self._batcher.predict, self.predict_as)
+        self._hosted = Hosted(deps, self._batcher, listener, settings.batch_rows)
+        await self._hosted.start()
 
     async def _follow(self) -> None:
         while True:
@@ -87,6 +103,9 @@ class Forecaster:
             self._work = asyncio.get_running_loop().run_in_executor(self._aside, work)
         return orders
 
-    def __del__(self) -> None:
-        """Tell the registry, so that no swap waits for a replica that autoscaling took away; Serve calls it."""
+    async def __del__(self) -> None:  # Serve awaits destructors
+        """Close the listener, and tell the registry, so that no swap waits for a replica that is gone."""
+        if self._hosted is not None:
+            await self._hosted.close()
+        self._batcher.close()
         self._registry.leave.remote(self._replica)

@@ -251,13 +251,14 @@ class PublishedRecord(Struct, frozen=True, kw_only=True):
 
 
 class WhatIfRecord(Struct, frozen=True, kw_only=True):
-    """The audit record of a what-if."""
+    """The audit record of a what-if. Of its values the hash is kept: they are made again to be shown here."""
 
     kind: Literal["what_if"] = "what_if"
     prediction_id: str
     match_id: str
     at: datetime
     what_if: WhatIfAnswer
+    identical: bool | None = None  # whether the values made again are those shown then; null: these are those
 
 
 class ModelVersion(Struct, frozen=True, kw_only=True):

@@ -7,13 +7,25 @@ import msgspec
 
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import Unknown
-from actors.domain.markets import derive_markets
+from actors.domain.forecast import NO_ENSEMBLE, feature_snapshot
+from actors.domain.markets import Markets, derive_markets
 from actors.domain.ports import History, PredictionRow
-from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inputs, read_recorded
+from actors.domain.replay_check import (
+    Digest,
+    Recorded,
+    ReplayResult,
+    compare,
+    compare_digest,
+    read_inputs,
+    read_recorded,
+    values_hash,
+)
 from serve_app.deps import PredictAs, ServedModels
-from serve_app.messages import WhatIfRecord
+from serve_app.messages import WhatIfAnswer, WhatIfRecord
 from serve_app.problem import Problem
-from serve_app.what_if import WhatIfRecorder, is_what_if
+from serve_app.what_if import differences
+from serve_app.what_if_recorder import WhatIfRecorder, is_what_if
+from serve_app.what_if_rows import KeptWhatIf
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,9 +45,16 @@ class Predictions:
         self._predict, self._predict_as = predict, predict_as
 
     async def record(self, prediction_id: str) -> bytes:
-        """Return the encoded audit record; raises Unknown, StoreUnavailable."""
+        """Return the encoded audit record.
+
+        Raises:
+            Unknown: No such prediction.
+            StoreUnavailable: History does not answer.
+            Problem: 409 if it is a what-if whose model version is not held, as in `replay`.
+        """
         if is_what_if(prediction_id):
-            return _encoder.encode(await self._what_if(prediction_id))
+            kept = await self._what_if(prediction_id)
+            return _encoder.encode(kept if isinstance(kept, WhatIfRecord) else await self._made_again(kept))
         row = await self._row(prediction_id)
         inputs = await asyncio.to_thread(self._history.feature_snapshot, row.feature_snapshot_id)
         return _encoder.encode(_record_of(row, inputs))
@@ -48,14 +67,35 @@ class Predictions:
             Problem: 409 if the model version is not held, the inputs are gone, or somebody changed them.
         """
         recorded, inputs = await self._stored(prediction_id)
-        self._check_held(recorded.model_version)
-        version, predict_as = recorded.model_version, self._predict_as
-        [prediction] = await (predict_as(version, [inputs]) if predict_as else self._predict([inputs]))
-        if prediction.model_version != recorded.model_version:
-            raise self._not_held(recorded.model_version)
-        return compare(recorded, prediction, derive_markets(prediction.distribution))
+        prediction = await self._again(recorded.model_version, inputs)
+        markets = derive_markets(prediction.distribution)
+        if isinstance(recorded, Digest):
+            return compare_digest(recorded, prediction, markets)
+        return compare(recorded, prediction, markets)
 
-    async def _stored(self, prediction_id: str) -> tuple[Recorded, ForecastInputs]:
+    async def _again(self, version: str, inputs: ForecastInputs) -> Prediction:
+        """Predict by the version of a record; raises Problem (409) if it is not held."""
+        if version not in self._models().versions:
+            raise self._not_held(version)
+        predict_as = self._predict_as
+        [prediction] = await (predict_as(version, [inputs]) if predict_as else self._predict([inputs]))
+        if prediction.model_version != version:
+            raise self._not_held(version)
+        return prediction
+
+    async def _made_again(self, kept: KeptWhatIf) -> WhatIfRecord:
+        """Return the whole record, its values made again; raises Problem (409)."""
+        prediction = await self._again(kept.made.model_version, kept.inputs)
+        markets = derive_markets(prediction.distribution)
+        return WhatIfRecord(
+            prediction_id=kept.prediction_id,
+            match_id=kept.based_on.match_id,
+            at=kept.at,
+            what_if=_answer_of(kept, prediction, markets),
+            identical=values_hash(_encoder.encode(markets), prediction.intervals) == kept.values_hash,
+        )
+
+    async def _stored(self, prediction_id: str) -> tuple[Recorded | Digest, ForecastInputs]:
         if is_what_if(prediction_id):
             return _recorded_of(await self._what_if(prediction_id))
         row = await self._row(prediction_id)
@@ -73,15 +113,14 @@ class Predictions:
             raise Unknown("prediction", prediction_id)
         return row
 
-    async def _what_if(self, prediction_id: str) -> WhatIfRecord:
-        record = await self._what_ifs.find(prediction_id)
+    async def _what_if(self, prediction_id: str) -> KeptWhatIf | WhatIfRecord:
+        try:
+            record = await self._what_ifs.find(prediction_id)
+        except ValueError as error:  # of msgspec too
+            raise Problem(409, f"the stored record cannot be read: {error}") from error
         if record is None:
             raise Unknown("prediction", prediction_id)
         return record
-
-    def _check_held(self, version: str) -> None:
-        if version not in self._models().versions:
-            raise self._not_held(version)
 
     def _not_held(self, version: str) -> Problem:
         held = tuple(sorted(self._models().versions))
@@ -104,7 +143,9 @@ def _record_of(row: PredictionRow, inputs: bytes | None) -> dict[str, object]:
     }
 
 
-def _recorded_of(record: WhatIfRecord) -> tuple[Recorded, ForecastInputs]:
+def _recorded_of(record: KeptWhatIf | WhatIfRecord) -> tuple[Recorded | Digest, ForecastInputs]:
+    if isinstance(record, KeptWhatIf):
+        return _digest_of(record), record.inputs
     answer = record.what_if
     recorded = Recorded(
         prediction_id=record.prediction_id,
@@ -116,3 +157,36 @@ def _recorded_of(record: WhatIfRecord) -> tuple[Recorded, ForecastInputs]:
         runtime=answer.runtime,
     )
     return recorded, answer.inputs
+
+
+def _digest_of(kept: KeptWhatIf) -> Digest:
+    return Digest(
+        prediction_id=kept.prediction_id,
+        model_version=kept.made.model_version,
+        basis=kept.made.basis,
+        result=kept.result,
+        values_hash=kept.values_hash,
+        runtime=kept.made.runtime,
+    )
+
+
+def _answer_of(kept: KeptWhatIf, prediction: Prediction, markets: Markets) -> WhatIfAnswer:
+    """Return the answer as it was given, but for the values: those are of the prediction that was made again."""
+    base = kept.based_on
+    return WhatIfAnswer(
+        prediction_id=kept.prediction_id,
+        match_id=base.match_id,
+        based_on=base.prediction_id,
+        seq=base.seq,
+        as_of=base.as_of,
+        model_version=kept.made.model_version,
+        basis=kept.made.basis,
+        feature_snapshot_id=feature_snapshot(kept.inputs)[0],
+        changed=differences(base.inputs, kept.inputs),
+        inputs=kept.inputs,
+        markets=markets,
+        intervals=prediction.intervals,
+        intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
+        runtime=kept.made.runtime,
+        freshness=kept.freshness,
+    )

@@ -14,6 +14,7 @@ from serve_app.problem import Problem, brief
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 NO_CACHE = {"Cache-Control": "no-cache"}
+NOT_READ = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)  # what bytes of a stranger raise
 T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
@@ -53,10 +54,15 @@ def decode_json(body: bytes, kind: type[T]) -> T:
     """Decode and validate JSON; raises Problem (422) naming the field."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise Problem(422, brief(str(error)), field=_field_of(str(error))) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise Problem(422, f"the body is no JSON: {brief(str(error))}", field="body") from error
+    except NOT_READ as error:
+        raise decode_problem(error) from error
+
+
+def decode_problem(error: Exception) -> Problem:
+    """Return what a client is told of a body that msgspec did not take."""
+    if isinstance(error, msgspec.ValidationError):
+        return Problem(422, brief(str(error)), field=_field_of(str(error)))
+    return Problem(422, f"the body is no JSON: {brief(str(error))}", field="body")
 
 
 def _field_of(message: str) -> str:
@@ -97,10 +103,15 @@ async def _read_body(request: Request, limit: int, timeout_s: float) -> bytes:
                 if len(body) > limit:
                     raise _too_large(limit)
     except TimeoutError as error:
-        raise Problem(408, f"the body did not end within {timeout_s:g} s", headers={"Connection": "close"}) from error
+        raise body_too_slow(timeout_s) from error
     except ClientDisconnect as error:
         raise Problem(400, "the client went away before the end of the body", field="body") from error
     return bytes(body)
+
+
+def body_too_slow(timeout_s: float) -> Problem:
+    """Return what a client is told whose body does not end."""
+    return Problem(408, f"the body did not end within {timeout_s:g} s", headers={"Connection": "close"})
 
 
 def _too_large(limit: int) -> Problem:

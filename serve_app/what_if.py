@@ -1,39 +1,27 @@
 """What-ifs: the inputs of the latest forecast with some of them changed, run through the network for this request."""
 
-import asyncio
-import logging
-import re
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
-from actors.domain.distribution import ForecastInputs, GoalAt, Prediction
-from actors.domain.errors import Overloaded, StoreUnavailable
+from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction, Runtime
 from actors.domain.events import Side
-from actors.domain.forecast import NO_ENSEMBLE, Forecast, feature_snapshot
-from actors.domain.markets import derive_markets
-from actors.domain.ports import WhatIfStore
-from serve_app.background import Background
-from serve_app.deps import Limits
+from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, feature_snapshot
+from actors.domain.markets import ThreeWay
+from actors.domain.markets_json import markets_json
+from actors.domain.replay_check import values_hash
+from serve_app.body import Shown
 from serve_app.freshness import Freshness
-from serve_app.messages import Change, WhatIf, WhatIfAnswer, WhatIfRecord
+from serve_app.messages import Change, WhatIf
+from serve_app.what_if_recorder import WhatIfRecorder
+from serve_app.what_if_rows import Made, Row
 
-logger = logging.getLogger(__name__)
-PREFIX = "wi-"
-_ID = re.compile(r"wi-([A-Za-z0-9_.-]{1,200})-(\d{1,12})-(\d{1,3})")
-_RETRY_S = 0.2
-_records: msgspec.json.Decoder[list[WhatIfRecord]] = msgspec.json.Decoder(list[WhatIfRecord])
-
-
-def is_what_if(prediction_id: str) -> bool:
-    """Say whether an id is that of a what-if; ids of published forecasts hold an @.
-
-    >>> is_what_if("wi-app-0-17"), is_what_if("wi-fi:1@17")
-    (True, False)
-    """
-    return prediction_id.startswith(PREFIX) and "@" not in prediction_id
+_encoder = msgspec.json.Encoder()
+_result = msgspec.json.Decoder(ThreeWay)
+_FIELDS = ForecastInputs.__struct_fields__
 
 
 def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
@@ -48,6 +36,8 @@ def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
     if what_if.prices is not None:
         changes |= _prices(what_if)
     changed = msgspec.structs.replace(inputs, **changes)
+    if inputs.goals is None or (what_if.score is None and what_if.clock is None):
+        return changed
     return msgspec.structs.replace(changed, goals=goals_of(changed))
 
 
@@ -77,125 +67,123 @@ def _prices(what_if: WhatIf) -> dict[str, object]:
 
 def differences(before: ForecastInputs, after: ForecastInputs) -> dict[str, Change]:
     """Return what differs between two inputs, by field."""
-    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
-    return {name: Change(before=old[name], after=new[name]) for name in new if old[name] != new[name]}
+    changed = dict[str, Change]()
+    for name in _FIELDS:
+        old, new = getattr(before, name), getattr(after, name)
+        if old is not new and old != new:
+            changed[name] = Change(before=old, after=new)
+    return changed
 
 
-def make_answer(forecast: Forecast, inputs: ForecastInputs, prediction: Prediction, fresh: Freshness) -> WhatIfAnswer:
-    """Return the answer to one what-if; its id is given when it is recorded."""
-    snapshot_id, _ = feature_snapshot(inputs)
-    return WhatIfAnswer(
-        prediction_id="",
-        match_id=forecast.match_id,
-        based_on=forecast.prediction_id,
-        seq=forecast.seq,
-        as_of=forecast.as_of,
-        model_version=prediction.model_version,
-        basis=prediction.basis,
-        feature_snapshot_id=snapshot_id,
-        changed=differences(forecast.inputs, inputs),
-        inputs=inputs,
-        markets=derive_markets(prediction.distribution),
-        intervals=prediction.intervals,
-        intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
-        runtime=prediction.runtime,
-        freshness=fresh,
+class Asked(NamedTuple):
+    """One what-if: the forecast that it starts from, and the inputs as it wants them."""
+
+    shown: Shown
+    inputs: ForecastInputs
+
+
+class _Answer(Struct, frozen=True):
+    """A WhatIfAnswer, field by field, of which the large parts are encoded already."""
+
+    prediction_id: str
+    match_id: str
+    based_on: str
+    seq: int
+    as_of: AsOf
+    model_version: str
+    basis: str
+    feature_snapshot_id: str
+    changed: dict[str, Change]
+    inputs: msgspec.Raw
+    markets: msgspec.Raw
+    intervals: Intervals | None
+    intervals_reason: str
+    runtime: Runtime
+    freshness: Freshness
+
+
+def encoded_markets(predictions: Sequence[Prediction]) -> list[bytes]:
+    """Return the markets of each prediction as JSON."""
+    return markets_json([each.distribution for each in predictions])
+
+
+class WhatIfs:
+    """Answers what-ifs and takes them into the record. Runs on the event loop."""
+
+    def __init__(
+        self, recorder: WhatIfRecorder, freshness: Callable[[Shown], Freshness], now: Callable[[], datetime]
+    ) -> None:
+        self._recorder, self._freshness, self._now = recorder, freshness, now
+
+    def answers(
+        self, asked: Sequence[Asked], predictions: Sequence[Prediction], markets: Sequence[bytes]
+    ) -> list[bytes]:
+        """Return the answer to each, encoded; raises Overloaded, and then none is recorded."""
+        at = self._now()
+        fresh = {id(each.shown): self._freshness(each.shown) for each in asked}
+        rows, changes = list[Row](), list[dict[str, Change]]()
+        for (shown, inputs), prediction, encoded in zip(asked, predictions, markets, strict=True):
+            changed = differences(shown.forecast.inputs, inputs)
+            changes.append(changed)
+            rows.append(_row(at, shown.forecast, changed, prediction, encoded, fresh[id(shown)]))
+        names = self._recorder.record(rows)
+        return [
+            _answer(name, row, each.inputs, prediction, changed, encoded)
+            for name, row, each, prediction, changed, encoded in zip(
+                names, rows, asked, predictions, changes, markets, strict=True
+            )
+        ]
+
+
+def _row(
+    at: datetime,
+    forecast: Forecast,
+    changed: dict[str, Change],
+    prediction: Prediction,
+    markets: bytes,
+    freshness: Freshness,
+) -> Row:
+    return Row(
+        at=at,
+        forecast=forecast,
+        changed={name: change.after for name, change in changed.items()},
+        made=Made(prediction.model_version, prediction.basis, prediction.runtime),
+        freshness=freshness,
+        result=_result_of(markets),
+        values_hash=values_hash(markets, prediction.intervals),
     )
 
 
-class WhatIfRecorder:
-    """Records what-ifs of this replica: a row per batch of at most 1,000 or 200 ms. Runs on the event loop.
+def _result_of(markets: bytes) -> ThreeWay:
+    """Read the result's probabilities, which stand first, without reading the rest."""
+    return _result.decode(markets[markets.index(b":") + 1 : markets.index(b"}") + 1])
 
-    An id is replica, batch, index; the batch is durable soon after its answers were given. While the store does not
-    answer, batches wait and are written again; when too many wait, new ones are refused.
-    """
 
-    def __init__(self, store: WhatIfStore, replica: str, limits: Limits, now: Callable[[], datetime]) -> None:
-        self.replica = re.sub(r"[^A-Za-z0-9_.]", "-", replica)[-200:]
-        self._store, self._limits, self._now = store, limits, now
-        self._batch = 0
-        self._open: list[WhatIfRecord] = []
-        self._closed: deque[tuple[int, list[WhatIfRecord]]] = deque()  # oldest first, kept until written
-        self._news = asyncio.Event()
-        self._writer = Background("what-if record", self._write_for_ever)
-
-    async def start(self) -> None:
-        self._writer.start()
-
-    def problem(self) -> str | None:
-        """Say why nothing is recorded any more, None while it is."""
-        return self._writer.problem
-
-    async def stop(self, timeout_s: float = 2.0) -> None:
-        """Write what waits, as far as the store answers in time."""
-        self._writer.stop()
-        self._close_batch()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._write_closed()
-        except TimeoutError:
-            logger.warning("What-ifs not recorded", extra={"batches": len(self._closed)})
-
-    def admit(self, count: int) -> None:
-        """Raise Overloaded if `count` more would not fit."""
-        waiting = len(self._open) + sum(len(batch) for _, batch in self._closed)
-        if waiting + count > self._limits.what_ifs_waiting:
-            raise Overloaded("what-if record", self._limits.what_ifs_waiting)
-
-    def record(self, answers: Sequence[WhatIfAnswer]) -> list[WhatIfAnswer]:
-        """Give each answer its id and take it into the record; raises Overloaded, and then takes none."""
-        self.admit(len(answers))
-        return [self._record(answer) for answer in answers]
-
-    def _record(self, answer: WhatIfAnswer) -> WhatIfAnswer:
-        name = f"{PREFIX}{self.replica}-{self._batch}-{len(self._open)}"
-        answer = msgspec.structs.replace(answer, prediction_id=name)
-        self._open.append(WhatIfRecord(prediction_id=name, match_id=answer.match_id, at=self._now(), what_if=answer))
-        if len(self._open) >= self._limits.what_if_batch:
-            self._close_batch()
-        self._news.set()
-        return answer
-
-    def _close_batch(self) -> None:
-        if self._open:
-            self._closed.append((self._batch, self._open))
-            self._batch, self._open = self._batch + 1, []
-
-    async def _write_for_ever(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            if not self._closed:
-                await asyncio.sleep(self._limits.what_if_flush_s)
-            self._close_batch()
-            await self._write_closed()
-
-    async def _write_closed(self) -> None:
-        while self._closed:
-            batch, records = self._closed[0]
-            try:
-                payload = msgspec.json.encode(records)
-                await asyncio.to_thread(self._store.write_what_ifs, self.replica, batch, payload)
-            except StoreUnavailable as error:
-                logger.warning("What-ifs wait for the store", extra={"cause": str(error)})
-                await asyncio.sleep(_RETRY_S)
-            else:
-                self._closed.popleft()
-
-    async def find(self, prediction_id: str) -> WhatIfRecord | None:
-        """Look a what-if up, also one that is not written yet; raises StoreUnavailable."""
-        if (named := _ID.fullmatch(prediction_id)) is None:
-            return None
-        replica, batch, index = named[1], int(named[2]), int(named[3])
-        records = self._waiting(replica, batch)
-        if records is None:
-            payload = await asyncio.to_thread(self._store.what_ifs, replica, batch)
-            records = _records.decode(payload) if payload is not None else []
-        return records[index] if index < len(records) else None
-
-    def _waiting(self, replica: str, batch: int) -> list[WhatIfRecord] | None:
-        if replica != self.replica:
-            return None
-        if batch == self._batch:
-            return self._open
-        return next((records for number, records in self._closed if number == batch), None)
+def _answer(
+    name: str,
+    row: Row,
+    inputs: ForecastInputs,
+    prediction: Prediction,
+    changed: dict[str, Change],
+    markets: bytes,
+) -> bytes:
+    forecast, (snapshot_id, encoded) = row.forecast, feature_snapshot(inputs)
+    return _encoder.encode(
+        _Answer(
+            prediction_id=name,
+            match_id=forecast.match_id,
+            based_on=forecast.prediction_id,
+            seq=forecast.seq,
+            as_of=forecast.as_of,
+            model_version=prediction.model_version,
+            basis=prediction.basis,
+            feature_snapshot_id=snapshot_id,
+            changed=changed,
+            inputs=msgspec.Raw(encoded),
+            markets=msgspec.Raw(markets),
+            intervals=prediction.intervals,
+            intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
+            runtime=prediction.runtime,
+            freshness=row.freshness,
+        )
+    )

@@ -1,5 +1,6 @@
 """What a model says about a match: the joint distribution of the goals still to come in regular time."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +64,27 @@ class ScoreDistribution(Struct, frozen=True, kw_only=True):
     remaining: FloatArray  # (MAX_REMAINING + 1, MAX_REMAINING + 1), home goals down, away across; sums to 1
     next_home: float  # next goal of regular time is home's; with next_away and remaining[0, 0] sums to 1
     next_away: float
+
+
+class Distributions(Struct, frozen=True, kw_only=True):
+    """Many score distributions, a row each: fields as those of `ScoreDistribution`, along the first axis."""
+
+    home_goals: NDArray[np.int64]
+    away_goals: NDArray[np.int64]
+    remaining: FloatArray  # (rows, MAX_REMAINING + 1, MAX_REMAINING + 1)
+    next_home: FloatArray
+    next_away: FloatArray
+
+
+def stacked(rows: Sequence[ScoreDistribution]) -> Distributions:
+    """Return one distribution or more as the rows of a batch."""
+    return Distributions(
+        home_goals=np.array([row.score.home for row in rows]),
+        away_goals=np.array([row.score.away for row in rows]),
+        remaining=np.stack([row.remaining for row in rows]),
+        next_home=np.array([row.next_home for row in rows]),
+        next_away=np.array([row.next_away for row in rows]),
+    )
 
 
 class Intervals(Struct, frozen=True, kw_only=True):

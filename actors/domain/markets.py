@@ -3,27 +3,18 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from msgspec import Struct
 
-from actors.domain.distribution import ScoreDistribution
+from actors.domain import market_values as at
+from actors.domain.distribution import ScoreDistribution, stacked
 from actors.domain.events import Score
-from actors.domain.grid import (
-    FIRST_DIFFERENCE,
-    LATTICE,
-    MAX_COLUMN,
-    TOLERANCE,
-    GridSums,
-    IntArray,
-    grid_sums,
-    one_x_two,
-)
 
 ALL_HALF_LINES_TO = 8.5  # totals: half lines from 0.5 to here are always there
 LINES_ABOVE = 4.75  # totals: every quarter step from 0.5 to here above the goals that have been scored
 HANDICAPS_AROUND = 3.0  # handicaps: every quarter step this far around level, and around the present difference
-SCORES_AHEAD = 5  # correct score: up to so many more goals of each side
 
 
 class ThreeWay(Struct, frozen=True, kw_only=True):
@@ -121,89 +112,113 @@ def derive_markets(dist: ScoreDistribution) -> Markets:
     happen every value is 0 or 1.
 
     Raises:
-        ValueError: The distribution is none: see `grid_sums`; or the next goal does not go with it.
+        ValueError: The distribution is none: see `on_lattice`; or the next goal does not go with it.
     """
-    sums = grid_sums(dist.remaining)
-    home, away = dist.score.home, dist.score.away
-    result = _three_way(sums, home - away)
-    listed, other = _correct_score(sums, home, away)
+    return read_markets(dist.score, at.market_values(stacked([dist]))[0].tolist())
+
+
+def read_markets(score: Score, values: Sequence[float]) -> Markets:
+    """Read the markets of a match that stands at `score` from its row of `market_values`."""
+    home, away = score.home, score.away
+    level, win = away - home, away - home + 1  # goals that home must have more of, of those to come
     return Markets(
-        one_x_two=result,
+        one_x_two=ThreeWay(
+            home=values[at.DIFFERENCE.at_least(win)],
+            draw=values[at.DIFFERENCE.exactly(level)],
+            away=values[at.DIFFERENCE.below(level)],
+        ),
         double_chance=DoubleChance(
-            home_or_draw=result.home + result.draw,
-            draw_or_away=result.draw + result.away,
-            home_or_away=result.home + result.away,
+            home_or_draw=values[at.DIFFERENCE.at_least(level)],
+            draw_or_away=values[at.DIFFERENCE.below(win)],
+            home_or_away=values[at.DECIDED],
         ),
-        draw_no_bet=_draw_no_bet(result),
-        totals=_totals(sums, home + away),
-        both_teams_to_score=_both_teams_to_score(sums, home, away),
-        correct_score=listed,
-        other_score=other,
-        asian_handicap=_asian_handicap(sums, home - away),
-        next_goal=_next_goal(dist, float(sums.cells[0, 0])),
-        clean_sheet=TwoWay(
-            home=1.0 - float(sums.away[1]) if away == 0 else 0.0,
-            away=1.0 - float(sums.home[1]) if home == 0 else 0.0,
+        draw_no_bet=_draw_no_bet(values),
+        totals=_totals(home + away, values),
+        both_teams_to_score=_both_teams_to_score(home, away, values),
+        correct_score=tuple(
+            ExactScore(home + more_home, away + more_away, values[at.cell(more_home, more_away)])
+            for more_home, more_away in product(range(at.SCORES_AHEAD + 1), repeat=2)
         ),
-        expected_goals=TwoWay(home=home + float(sums.home[1:].sum()), away=away + float(sums.away[1:].sum())),
+        other_score=values[at.OTHER_SCORE],
+        asian_handicap=_asian_handicap(home - away, values),
+        next_goal=NextGoal(home=values[at.NEXT_HOME], none=values[at.NO_GOAL], away=values[at.NEXT_AWAY]),
+        clean_sheet=TwoWay(home=0.0 if away else values[at.AWAY_BLANK], away=0.0 if home else values[at.HOME_BLANK]),
+        expected_goals=TwoWay(home=values[at.HOME_EXPECTED], away=values[at.AWAY_EXPECTED]),
     )
 
 
-def _three_way(sums: GridSums, difference: int) -> ThreeWay:
-    home, draw, away = one_x_two(sums, difference).tolist()
-    return ThreeWay(home=home, draw=draw, away=away)
-
-
-def _draw_no_bet(result: ThreeWay) -> TwoWay | None:
-    decided = result.home + result.away
-    if decided == 0:
+def _draw_no_bet(values: Sequence[float]) -> TwoWay | None:
+    if values[at.DECIDED] == 0:
         return None
-    home = round(result.home / decided * LATTICE) / LATTICE
-    return TwoWay(home=home, away=1.0 - home)
+    return TwoWay(home=values[at.HOME_UNLESS_DRAW], away=values[at.AWAY_UNLESS_DRAW])
 
 
-def _both_teams_to_score(sums: GridSums, home: int, away: int) -> YesNo:
-    home_scores = 1.0 if home else float(sums.home[1])
-    away_scores = 1.0 if away else float(sums.away[1])
-    neither = 0.0 if home or away else float(sums.cells[0, 0])
-    yes = home_scores + away_scores - (1.0 - neither)
-    return YesNo(yes=yes, no=1.0 - yes)
+def _both_teams_to_score(home: int, away: int, values: Sequence[float]) -> YesNo:
+    if home and away:
+        return YesNo(yes=1.0, no=0.0)
+    if home or away:
+        missing = (at.AWAY_SCORES, at.AWAY_BLANK) if home else (at.HOME_SCORES, at.HOME_BLANK)
+        return YesNo(yes=values[missing[0]], no=values[missing[1]])
+    return YesNo(yes=values[at.BOTH_SCORE], no=values[at.NOT_BOTH_SCORE])
 
 
-def _correct_score(sums: GridSums, home: int, away: int) -> tuple[tuple[ExactScore, ...], float]:
-    window = sums.cells[: SCORES_AHEAD + 1, : SCORES_AHEAD + 1]
-    listed = tuple(
-        ExactScore(home + more_home, away + more_away, probability)
-        for more_home, row in enumerate(window.tolist())
-        for more_away, probability in enumerate(row)
+def _totals(goals: int, values: Sequence[float]) -> tuple[TotalLine, ...]:
+    return tuple(
+        TotalLine(line=line, over=values[over], push=values[push], under=values[under])
+        for line, over, push, under in _total_places(goals)
     )
-    return listed, 1.0 - float(window.sum())
 
 
-def _next_goal(dist: ScoreDistribution, none: float) -> NextGoal:
-    """Home as the model has it, nobody as the grid has it, away the rest."""
-    missing = 1.0 - none - dist.next_home - dist.next_away
-    if not abs(missing) <= 2 * TOLERANCE or min(dist.next_home, dist.next_away) < 0:  # NaN fails too
-        raise ValueError("the next goal's probabilities must be at least 0 and sum to 1 with that of no goal")
-    home = min(round(dist.next_home * LATTICE) / LATTICE, 1.0 - none)
-    return NextGoal(home=home, none=none, away=1.0 - none - home)
+def _asian_handicap(difference: int, values: Sequence[float]) -> tuple[HandicapLine, ...]:
+    return tuple(
+        HandicapLine(
+            line=line,
+            win=values[win],
+            half_win=values[half_win],
+            push=values[push],
+            half_loss=values[half_loss],
+            loss=values[loss],
+        )
+        for line, win, half_win, push, half_loss, loss in _handicap_places(difference)
+    )
 
 
-class _Lines(Struct, frozen=True):
-    """Lines of a market and, for the two halves of a stake on each, the columns of P(above) and P(not below)."""
+@lru_cache(maxsize=256)
+def _total_places(goals: int) -> tuple[tuple[float, int, int, int], ...]:
+    """Return line by line where over, push and under are; a quarter line is half a stake on each neighbour."""
+    places = []
+    for line in total_lines(goals):
+        k, quarters = divmod(round((line - goals) * 4), 4)  # the line lies between k and k + 1 goals to come
+        over, push, under = (
+            (at.TOTAL.at_least(k + 1), at.TOTAL.exactly(k), at.TOTAL.below(k)),
+            (at.TOTAL.at_least(k + 1), at.TOTAL.half_exactly(k), at.TOTAL.half_below(k)),
+            (at.TOTAL.at_least(k + 1), at.ZERO, at.TOTAL.below(k + 1)),
+            (at.TOTAL.half_at_least(k + 1), at.TOTAL.half_exactly(k + 1), at.TOTAL.below(k + 1)),
+        )[quarters]
+        places.append((line, over, push, under))
+    return tuple(places)
 
-    lines: tuple[float, ...]
-    above: IntArray  # (2, lines)
-    not_below: IntArray  # (2, lines)
 
+@lru_cache(maxsize=256)
+def _handicap_places(difference: int) -> tuple[tuple[float, int, int, int, int, int], ...]:
+    """Return line by line where win, half win, push, half loss and loss of a stake on home are.
 
-def _columns(lines: Sequence[float], present: int, first: int, last: int) -> _Lines:
-    """Where outcomes `present` + k stand against each line, in a table whose columns are P(k at least `first`...)."""
-    quarters = np.rint(np.array(lines) * 4).astype(np.int64)
-    halves = np.stack((quarters - quarters % 2, quarters + quarters % 2))  # a quarter line is two half stakes
-    above = np.clip(halves // 4 + 1 - present - first, 0, last)
-    not_below = np.clip(-(-halves // 4) - present - first, 0, last)
-    return _Lines(tuple(lines), above, not_below)
+    The difference beats a handicap when it is above minus the line. Of a quarter line's two half stakes one can be
+    returned: it is half won if the other wins then, half lost if it loses.
+    """
+    places = []
+    for line in handicap_lines(difference, difference):
+        k, quarters = divmod(round((-line - difference) * 4), 4)  # between k and k + 1 goals more than now
+        returned, half_win, push, half_loss = (
+            (k, at.ZERO, at.DIFFERENCE.exactly(k), at.ZERO),
+            (k, at.ZERO, at.ZERO, at.DIFFERENCE.exactly(k)),
+            (None, at.ZERO, at.ZERO, at.ZERO),
+            (k + 1, at.DIFFERENCE.exactly(k + 1), at.ZERO, at.ZERO),
+        )[quarters]
+        win = at.DIFFERENCE.at_least(k + 1 if returned is None else returned + 1)
+        loss = at.DIFFERENCE.below(k + 1 if returned is None else returned)
+        places.append((line, win, half_win, push, half_loss, loss))
+    return tuple(places)
 
 
 def total_lines(goals: int) -> tuple[float, ...]:
@@ -224,41 +239,6 @@ def handicap_lines(low: int, high: int) -> tuple[float, ...]:
     """
     bottom, top = -max(high, 0) - HANDICAPS_AROUND, -min(low, 0) + HANDICAPS_AROUND
     return tuple(np.arange(bottom, top + 0.25, 0.25).tolist())
-
-
-@lru_cache(maxsize=256)
-def _total_columns(goals: int) -> _Lines:
-    return _columns(total_lines(goals), goals, 0, MAX_COLUMN)
-
-
-@lru_cache(maxsize=256)
-def _handicap_columns(difference: int) -> _Lines:
-    """The difference beats a handicap when it is above minus the line, so that is what the columns are for."""
-    lines = handicap_lines(difference, difference)
-    columns = _columns([-line for line in lines], difference, FIRST_DIFFERENCE, MAX_COLUMN)
-    return _Lines(lines, columns.above, columns.not_below)
-
-
-def _totals(sums: GridSums, goals: int) -> tuple[TotalLine, ...]:
-    columns = _total_columns(goals)
-    overs = sums.total[columns.above].sum(axis=0) / 2
-    unders = 1.0 - sums.total[columns.not_below].sum(axis=0) / 2
-    pushes = 1.0 - overs - unders
-    rows = zip(columns.lines, overs.tolist(), pushes.tolist(), unders.tolist(), strict=True)
-    return tuple(TotalLine(line=line, over=over, push=push, under=under) for line, over, push, under in rows)
-
-
-def _asian_handicap(sums: GridSums, difference: int) -> tuple[HandicapLine, ...]:
-    """Read both half stakes of each line: won when both win, half won when one wins and one is returned, and so on."""
-    columns = _handicap_columns(difference)
-    above, not_below = sums.difference[columns.above], sums.difference[columns.not_below]
-    win, any_win = np.minimum(*above), np.maximum(*above)
-    safe, not_lost = np.minimum(*not_below), np.maximum(*not_below)
-    values = np.stack((win, any_win - win, safe - any_win, not_lost - safe, 1.0 - not_lost), axis=-1)
-    return tuple(
-        HandicapLine(line=line, win=row[0], half_win=row[1], push=row[2], half_loss=row[3], loss=row[4])
-        for line, row in zip(columns.lines, values.tolist(), strict=True)
-    )
 
 
 def settle(score: Score) -> dict[str, str]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.domain.distribution import ForecastInputs, Intervals, Prediction, Runtime
-from actors.domain.markets import Markets
+from actors.domain.markets import Markets, ThreeWay
 
 _encoder = msgspec.json.Encoder()
 _inputs = msgspec.json.Decoder(ForecastInputs)
@@ -41,6 +41,17 @@ class Recorded(Struct, frozen=True, kw_only=True):
     basis: str
     markets: Markets
     intervals: Intervals | None = None
+    runtime: Runtime
+
+
+class Digest(Struct, frozen=True, kw_only=True):
+    """What is kept of values that can be computed again: their hash, and the result to say how far off others are."""
+
+    prediction_id: str
+    model_version: str
+    basis: str
+    result: ThreeWay
+    values_hash: bytes
     runtime: Runtime
 
 
@@ -80,19 +91,44 @@ def compare(recorded: Recorded, prediction: Prediction, markets: Markets) -> Rep
         model_version=prediction.model_version,
         runtime=Runtimes(recorded=recorded.runtime, here=prediction.runtime),
         largest_difference=difference,
-        note=_note(identical, recorded, prediction, difference),
+        note=_note(recorded, prediction, difference, is_same=is_same),
     )
 
 
-def _note(identical: bool, recorded: Recorded, prediction: Prediction, difference: float | None) -> str:
-    if identical:
+def values_hash(markets: bytes, intervals: Intervals | None) -> bytes:
+    """Return the hash (20 bytes) of encoded markets, and of intervals where there are any."""
+    if intervals is None:
+        return hashlib.sha256(markets).digest()[:20]
+    return hashlib.sha256(markets + _encoder.encode(intervals)).digest()[:20]
+
+
+def compare_digest(kept: Digest, prediction: Prediction, markets: Markets) -> ReplayResult:
+    """Compare values that were made again with the hash of those that were shown, bit for bit.
+
+    Where they differ, `largest_difference` is that of the result's probabilities: the others were not kept.
+    """
+    is_same = values_hash(_encoder.encode(markets), prediction.intervals) == kept.values_hash
+    identical = is_same and kept.basis == prediction.basis
+    difference = 0.0 if is_same else largest_difference(kept.result, markets.one_x_two)
+    return ReplayResult(
+        identical=identical,
+        prediction_id=kept.prediction_id,
+        model_version=prediction.model_version,
+        runtime=Runtimes(recorded=kept.runtime, here=prediction.runtime),
+        largest_difference=difference,
+        note=_note(kept, prediction, difference, is_same=is_same),
+    )
+
+
+def _note(recorded: Recorded | Digest, prediction: Prediction, difference: float | None, *, is_same: bool) -> str:
+    if is_same and recorded.basis == prediction.basis:
         return "every value has the same bits"
     if recorded.runtime != prediction.runtime:
         distance = "cannot be compared" if difference is None else f"differ by at most {difference:.3g}"
         return f"other hardware: identity is promised per runtime; values {distance}"
     if difference is None:
         return "the record and the replay do not hold the same markets, or only one of them intervals"
-    if difference == 0.0:
+    if is_same:
         return f"the values agree, the basis does not: {recorded.basis} then, {prediction.basis} now"
     return f"same runtime, other values: they differ by up to {difference:.3g}"
 

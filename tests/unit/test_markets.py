@@ -12,8 +12,9 @@ from penaltyblog.models import FootballProbabilityGrid
 
 from actors.domain.distribution import MAX_REMAINING, FloatArray, ScoreDistribution
 from actors.domain.events import Score
-from actors.domain.grid import grid_sums, one_x_two, over
 from actors.domain.markets import HandicapLine, Markets, TotalLine, derive_markets, settle, total_lines
+from actors.domain.markets_json import markets_json
+from tests.unit import markets_reference
 
 SIZE = MAX_REMAINING + 1
 
@@ -329,15 +330,32 @@ def test_the_values_of_a_known_forecast_stay_what_they_are() -> None:
     assert msgspec.to_builtins(markets.expected_goals) == {"home": 1.25, "away": 0.25}
 
 
-@given(st.lists(distributions, min_size=2, max_size=9))
-def test_a_batch_gives_the_same_bits_as_each_forecast_alone(dists: list[ScoreDistribution]) -> None:
-    sums = grid_sums(np.stack([dist.remaining for dist in dists]))
-    results = one_x_two(sums, np.array([dist.score.home - dist.score.away for dist in dists]))
-    overs = over(sums, np.array([dist.score.home + dist.score.away for dist in dists]), 2.5)
-    for dist, result, over_line in zip(dists, results.tolist(), overs.tolist(), strict=True):
-        alone = derive_markets(dist)
-        assert result == [alone.one_x_two.home, alone.one_x_two.draw, alone.one_x_two.away]
-        assert over_line == next(line.over for line in alone.totals if line.line == 2.5)
+wide_scores = st.builds(Score, st.integers(0, 25), st.integers(0, 25))
+any_rows = st.builds(a_distribution, st.one_of(scores, wide_scores), rates, rates, st.floats(0, 0.5))
+
+
+@given(st.lists(st.one_of(any_rows, st.builds(over_at, wide_scores)), min_size=1, max_size=9))
+def test_a_batch_gives_the_bytes_of_each_forecast_alone_derived_market_by_market(
+    dists: list[ScoreDistribution],
+) -> None:
+    expected = [msgspec.json.encode(markets_reference.derive_markets(dist)) for dist in dists]
+    assert markets_json(dists) == expected
+    assert [msgspec.json.encode(derive_markets(dist)) for dist in dists] == expected
+
+
+@given(dist=distributions, cells=st.lists(st.floats(0, 1), min_size=SIZE * SIZE, max_size=SIZE * SIZE))
+def test_grids_of_any_shape_give_the_bytes_of_the_readable_derivation(
+    dist: ScoreDistribution, cells: list[float]
+) -> None:
+    grid = np.array(cells).reshape(SIZE, SIZE)
+    grid = grid / grid.sum() if grid.sum() > 0 else np.eye(SIZE) / SIZE
+    home = (1 - grid[0, 0]) * dist.next_home
+    odd = msgspec.structs.replace(dist, remaining=grid, next_home=float(home), next_away=float(1 - grid[0, 0] - home))
+    assert markets_json([odd]) == [msgspec.json.encode(markets_reference.derive_markets(odd))]
+
+
+def test_no_rows_have_no_markets() -> None:
+    assert markets_json([]) == []
 
 
 @given(distributions)

@@ -1,0 +1,117 @@
+"""Do replicas follow a load that triples and falls back, without a failed request or a cut stream?
+
+What-ifs come at a constant rate (h2load), then at three times that rate, then at the first again, through the replicas'
+listener; the first rate is 30 % of what wrk got from one replica. `grew_after_s` and `shrank_after_s` count from the
+change of the load to the moment a replica more, or less, was there. An SSE stream is read all the time: `cut` is how
+often it broke. Settings are the shipped ones (conf/schema.py, ServeConfig), the delays among them.
+"""
+
+import argparse
+import threading
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Self
+
+from bench.generators import h2load, need, wrk
+from bench.harness import Line, report
+from bench.loaded import Watch, live_system
+from bench.running import System
+
+LOW_S, HIGH_S, FALLEN_S = 20.0, 60.0, 120.0
+LOW_SHARE, TIMES, CONNECTIONS = 0.3, 3.0, 64
+CALIBRATE_S, AT_REST_WITHIN_S = 5.0, 150.0
+BODY = b'{"score":[1,0],"clock":{"period":2,"ms":1200000}}'
+_LOOK_EVERY_S = 0.5
+
+Seen = tuple[float, int]  # seconds since the load changed, replicas
+
+
+def run(low_per_s: float | None = None, high_s: float = HIGH_S, fallen_s: float = FALLEN_S) -> None:
+    """Print one line."""
+    need("wrk")
+    need("h2load")
+    with live_system([]) as (system, matches), Watch(system.base, system.pid) as watch:
+        low = low_per_s or LOW_SHARE * _capacity(system, matches)
+        urls = [f"{system.fast}/v1/matches/{match_id}/forecast" for match_id in matches]
+        phases = {"low": (low, LOW_S), "high": (TIMES * low, high_s), "fallen": (low, fallen_s)}
+        lines: dict[str, Line] = {}
+        for name, (rate, seconds) in phases.items():
+            with Replicas(system) as replicas:
+                load = h2load(urls, rate=rate, seconds=seconds, warm_up_s=0.0, connections=CONNECTIONS, body=BODY)
+            lines[name] = load.line() | {"replicas": changes(replicas.seen)}
+    result = {
+        "grew_after_s": changed_after_s(lines["high"]["replicas"], up=True),
+        "shrank_after_s": changed_after_s(lines["fallen"]["replicas"], up=False),
+        "failed": sum(sum(line["errors"].values()) for line in lines.values()),
+        "cut": watch.lost,
+        "phases": lines,
+    }
+    lengths = {"low_s": LOW_S, "high_s": high_s, "fallen_s": fallen_s}
+    report("autoscale", {"low_per_s": round(low, 1), "times": TIMES, **lengths}, result)
+
+
+def _capacity(system: System, matches: list[str]) -> float:
+    """Return what wrk gets of the replicas that there are at rest, and wait until there are no more than that again."""
+    at_rest = _count(system)
+    capacity = wrk(system.fast, seconds=CALIBRATE_S, ids=matches).achieved_per_s
+    deadline = time.monotonic() + AT_REST_WITHIN_S
+    time.sleep(CALIBRATE_S)  # a replica may still be on its way
+    while _count(system) > at_rest and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+    return capacity
+
+
+def _count(system: System) -> int:
+    return len(system.processes("ServeReplica:forecaster:"))
+
+
+class Replicas:
+    """Counts the forecaster's replicas while the block runs."""
+
+    def __init__(self, system: System) -> None:
+        self._system, self.seen = system, list[Seen]()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        while not self._stop.wait(_LOOK_EVERY_S):
+            self.seen.append((round(time.monotonic() - began, 1), _count(self._system)))
+
+
+def changes(seen: Sequence[Seen]) -> list[Seen]:
+    """Return the first count and every one that differs from that before it.
+
+    >>> changes([(0.5, 1), (1.0, 1), (1.5, 2), (2.0, 2)])
+    [(0.5, 1), (1.5, 2)]
+    """
+    return list(seen[:1]) + [after for before, after in pairwise(seen) if before[1] != after[1]]
+
+
+def changed_after_s(changed: Sequence[Seen], *, up: bool) -> float | None:
+    """Return when the count first rose, or fell; None if it did not.
+
+    >>> changed_after_s([(0.5, 1), (6.5, 2)], up=True)
+    6.5
+    """
+    for before, after in pairwise(changed):
+        if (after[1] > before[1]) == up:
+            return after[0]
+    return None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--low-per-s", type=float)
+    parser.add_argument("--high-s", type=float, default=HIGH_S)
+    parser.add_argument("--fallen-s", type=float, default=FALLEN_S)
+    run(**vars(parser.parse_args()))
