@@ -4,7 +4,8 @@ Open loop: a feed writes 15 matches with an update a second, and a sixteenth tha
 embedded log at the times at which they are due, and ages count from those times to the bytes being read. Servers are
 processes as a push replica is one (bench/push_server.py), clients are C (bench/stream_client.c: gcc is needed), all on
 the same cores. Behind the measurement 10,000 streams are cut and come back from their last id, over ten seconds; then
-one in fifty readers stops reading, and the others are measured again.
+one in fifty readers stops reading, and the others are measured again. Beside it, in the same run and at the smallest
+size, the same fan-out by sse-starlette under uvicorn.
 
 `python -m bench.push 10000 100000` measures other sizes: one of 100,000 takes three minutes.
 """
@@ -19,12 +20,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import psutil
 
-from bench.harness import report
+from bench.environment import environment
+from bench.harness import report, skip
 from bench.push_feed import MATCHES, SILENT, Feed
 from bench.push_server import LISTENING
 from bench.running import REPO, free_ports
@@ -41,36 +43,62 @@ STOPPED = 50  # one in so many stops reading
 def run(sizes: Sequence[int] = SIZES) -> None:
     """Print one line per size and phase."""
     if shutil.which("gcc") is None:
-        print("bench push needs gcc for its clients: skipped", file=sys.stderr)
+        skip("push", "needs gcc for its clients: apt-get install gcc")
         return
     for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(size, Path(folder))
+        with _held(size, "ours", [sys.executable, "-m", "bench.push_server"]) as held:
+            _measure(held)
+    with _held(min(sizes), "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
+        held.report("steady", _steady(held))
 
 
-def _measure(size: int, folder: Path) -> None:
-    feed = Feed(folder)
-    client = _compiled(folder)
-    (port,) = free_ports(1)
-    processes = max(2, math.ceil(size / PER_PROCESS))
-    with _servers(folder, port, processes) as servers, _clients(client, port, size, processes) as clients:
-        before = _memory(servers)
-        opened = clients.order(lambda n: f"open {n} {OPEN_PER_S}")
-        memory = (_memory(servers) - before) / size
-        feed.start()
-        time.sleep(WARM_UP_S)
-        config = {"streams": size, "servers": processes, "with_goal": clients.with_goal, "matches": len(MATCHES) + 1}
-        opening = {"opened": _sums(opened), "bytes_per_stream": round(memory)}
-        _report("steady", config, opening | _steady(feed, servers, clients))
-        _report("storm", config, _storm(size, clients))
-        stopping = clients.order(lambda n: f"stop {n // STOPPED}")
-        _report("stopped readers", config, _sums(stopping) | _steady(feed, servers, clients))
+class Held(NamedTuple):
+    """So many streams, open and fed."""
+
+    config: dict[str, Any]
+    opening: dict[str, Any]
+    feed: Feed
+    servers: "Servers"
+    clients: "Clients"
+
+    def report(self, phase: str, result: dict[str, Any]) -> None:
+        report("push", {"phase": phase, **self.config}, result)
+
+
+@contextmanager
+def _held(size: int, way: str, command: Sequence[str]) -> Iterator[Held]:
+    """Open streams with servers of one way, and start the feed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        client, feed, (port,) = _compiled(folder), Feed(folder), free_ports(1)
+        processes = max(2, math.ceil(size / PER_PROCESS))
+        with (
+            _running(Servers([[*command, str(folder), str(port)]] * processes)) as servers,
+            _running(Clients(client, port, size, processes)) as clients,
+        ):
+            assert all(line.strip() == LISTENING for line in servers.lines())
+            before = _memory(servers)
+            opened = clients.order(lambda n: f"open {n} {OPEN_PER_S}")
+            opening = {"opened": _sums(opened), "bytes_per_stream": round((_memory(servers) - before) / size)}
+            feed.start()
+            time.sleep(WARM_UP_S)
+            config = {"way": way, "streams": size, "servers": processes, "with_goal": clients.with_goal}
+            yield Held(config, opening, feed, servers, clients)
         feed.stop()
-    print(servers.counted, file=sys.stderr)
+        print(servers.counted, file=sys.stderr)
 
 
-def _steady(feed: Feed, servers: "Servers", clients: "Clients") -> dict[str, Any]:
+def _measure(held: Held) -> None:
+    held.report("steady", _steady(held))
+    held.report("storm", _storm(held))
+    stopped = _sums(held.clients.order(lambda n: f"stop {n // STOPPED}"))
+    held.report("stopped readers", _steady(held) | {"stopped": stopped["alive"] // STOPPED})
+
+
+def _steady(held: Held) -> dict[str, Any]:
     """Measure for a while, with the goal in its middle."""
+    _, opening, feed, servers, clients = held
+    feed.late_ms = 0.0
     cpu_s = servers.cpu_s(), clients.cpu_s()
     clients.tell(f"measure {round(MEASURE_S * 1000)}")
     time.sleep(MEASURE_S / 2)
@@ -78,25 +106,26 @@ def _steady(feed: Feed, servers: "Servers", clients: "Clients") -> dict[str, Any
     answers = clients.answers()
     total = _sums(answers)
     written = total["messages"] + total["beats"]
-    return total | {
-        "ticks": _spread(answers, "ticks_us"),
-        "goal": _spread(answers, "goals_us"),
-        "per_s": round(total["messages"] / MEASURE_S),
-        "server_cpu_us_per_message": round((servers.cpu_s() - cpu_s[0]) / max(1, total["messages"]) * 1e6, 1),
-        "client_cpu_us_per_message": round((clients.cpu_s() - cpu_s[1]) / max(1, written) * 1e6, 1),
-        "feed_late_ms": round(feed.late_ms, 1),
-    }
+    return (
+        opening
+        | total
+        | {
+            "ticks": _spread(answers, "ticks_us"),
+            "goal": _spread(answers, "goals_us"),
+            "per_s": round(total["messages"] / MEASURE_S),
+            "server_cpu_us_per_message": round((servers.cpu_s() - cpu_s[0]) / max(1, total["messages"]) * 1e6, 1),
+            "client_cpu_us_per_message": round((clients.cpu_s() - cpu_s[1]) / max(1, written) * 1e6, 1),
+            "feed_late_ms": round(feed.late_ms, 1),
+        }
+    )
 
 
-def _storm(size: int, clients: "Clients") -> dict[str, Any]:
+def _storm(held: Held) -> dict[str, Any]:
+    """Cut streams, and let them come back with their last id; an error is whoever gets no event within 30 s."""
+    size = held.config["streams"]
     share = min(STORM, size) / size
-    answers = clients.order(lambda n: f"again {round(n * share)} {round(STORM_S * 1000)}")
-    total = _sums(answers)
-    return total | {"cut": round(size * share), "ticks": _spread(answers, "ticks_us")}
-
-
-def _report(phase: str, config: dict[str, Any], result: dict[str, Any]) -> None:
-    report("push", {"phase": phase, **config}, result)
+    answers = held.clients.order(lambda n: f"again {round(n * share)} {round(STORM_S * 1000)}")
+    return _sums(answers) | {"cut": round(size * share), "ticks": _spread(answers, "ticks_us")}
 
 
 def _sums(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -151,6 +180,9 @@ class _Processes:
                 process.kill()
 
 
+P = TypeVar("P", bound=_Processes)
+
+
 class Servers(_Processes):
     """The servers."""
 
@@ -191,22 +223,11 @@ def _compiled(folder: Path) -> Path:
 
 
 @contextmanager
-def _servers(folder: Path, port: int, count: int) -> Iterator[Servers]:
-    servers = Servers([[sys.executable, "-m", "bench.push_server", str(folder), str(port)]] * count)
+def _running(processes: P) -> Iterator[P]:
     try:
-        assert all(line.strip() == LISTENING for line in servers.lines())
-        yield servers
+        yield processes
     finally:
-        servers.end()
-
-
-@contextmanager
-def _clients(program: Path, port: int, size: int, processes: int) -> Iterator[Clients]:
-    clients = Clients(program, port, size, processes)
-    try:
-        yield clients
-    finally:
-        clients.end()
+        processes.end()
 
 
 if __name__ == "__main__":
