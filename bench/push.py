@@ -4,8 +4,8 @@ Open loop: a feed writes 15 matches with an update a second, and a sixteenth tha
 embedded log at the times at which they are due, and ages count from those times to the bytes being read. Servers are
 processes as a push replica is one (bench/push_server.py), clients are C (bench/stream_client.c: gcc is needed), all on
 the same cores. Behind the measurement 10,000 streams are cut and come back from their last id, over ten seconds; then
-one in fifty readers stops reading, and the others are measured again. Beside it, in the same run and at the smallest
-size, the same fan-out by sse-starlette under uvicorn.
+one in fifty readers stops reading, and the others are measured again. Beside it, in the same run, 20,000 streams by
+WebSocket, and 10,000 of the same fan-out by sse-starlette under uvicorn.
 
 `python -m bench.push 10000 100000` measures other sizes: one of 100,000 takes three minutes.
 """
@@ -30,8 +30,11 @@ from bench.harness import report, skip
 from bench.push_feed import MATCHES, SILENT, Feed
 from bench.push_server import LISTENING
 from bench.running import REPO, free_ports
+from serve_app.push_listener import SSE, WEBSOCKET
 
+OURS = [sys.executable, "-m", "bench.push_server"]
 SIZES = (10_000, 40_000)
+WEBSOCKETS, PEER = 20_000, 10_000
 PER_PROCESS = 17_000  # of 20,000 files that a process may open, and the kernel shares out unevenly
 WITH_GOAL = 40_000  # streams that watch the silent match too
 OPEN_PER_S = 1_500  # by each client process
@@ -40,16 +43,26 @@ STORM, STORM_S = 10_000, 10.0
 STOPPED = 50  # one in so many stops reading
 
 
-def run(sizes: Sequence[int] = SIZES) -> None:
-    """Print one line per size and phase."""
+def run() -> None:
+    """Print one line per size and phase, for WebSocket, and for sse-starlette."""
     if shutil.which("gcc") is None:
         skip("push", "needs gcc for its clients: apt-get install gcc")
         return
-    for size in sizes:
-        with _held(size, "ours", [sys.executable, "-m", "bench.push_server"]) as held:
-            _measure(held)
-    with _held(min(sizes), "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
+    for size in SIZES:
+        measure(size)
+    with _held(WEBSOCKETS, "ours", OURS, WEBSOCKET) as held:
         held.report("steady", _steady(held))
+    with _held(PEER, "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
+        held.report("steady", _steady(held))
+
+
+def measure(size: int) -> None:
+    """Print one line per phase of so many streams."""
+    with _held(size, "ours", OURS) as held:
+        held.report("steady", _steady(held))
+        held.report("storm", _storm(held))
+        stopped = _sums(held.clients.order(lambda n: f"stop {n // STOPPED}"))
+        held.report("stopped readers", _steady(held) | {"stopped": stopped["alive"] // STOPPED})
 
 
 class Held(NamedTuple):
@@ -66,7 +79,7 @@ class Held(NamedTuple):
 
 
 @contextmanager
-def _held(size: int, way: str, command: Sequence[str]) -> Iterator[Held]:
+def _held(size: int, way: str, command: Sequence[str], door: str = SSE) -> Iterator[Held]:
     """Open streams with servers of one way, and start the feed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,7 +87,7 @@ def _held(size: int, way: str, command: Sequence[str]) -> Iterator[Held]:
         processes = max(2, math.ceil(size / PER_PROCESS))
         with (
             _running(Servers([[*command, str(folder), str(port)]] * processes)) as servers,
-            _running(Clients(client, port, size, processes)) as clients,
+            _running(Clients(client, port, size, processes, door)) as clients,
         ):
             assert all(line.strip() == LISTENING for line in servers.lines())
             before = _memory(servers)
@@ -82,17 +95,10 @@ def _held(size: int, way: str, command: Sequence[str]) -> Iterator[Held]:
             opening = {"opened": _sums(opened), "bytes_per_stream": round((_memory(servers) - before) / size)}
             feed.start()
             time.sleep(WARM_UP_S)
-            config = {"way": way, "streams": size, "servers": processes, "with_goal": clients.with_goal}
+            config = {"way": way, "door": door, "streams": size, "servers": processes, "with_goal": clients.with_goal}
             yield Held(config, opening, feed, servers, clients)
         feed.stop()
         print(servers.counted, file=sys.stderr)
-
-
-def _measure(held: Held) -> None:
-    held.report("steady", _steady(held))
-    held.report("storm", _storm(held))
-    stopped = _sums(held.clients.order(lambda n: f"stop {n // STOPPED}"))
-    held.report("stopped readers", _steady(held) | {"stopped": stopped["alive"] // STOPPED})
 
 
 def _steady(held: Held) -> dict[str, Any]:
@@ -190,10 +196,10 @@ class Servers(_Processes):
 class Clients(_Processes):
     """The clients, each with a share of the streams."""
 
-    def __init__(self, program: Path, port: int, size: int, processes: int) -> None:
+    def __init__(self, program: Path, port: int, size: int, processes: int, door: str) -> None:
         self.with_goal = min(WITH_GOAL, size)
-        both = [f"/v1/stream?matches={match},{SILENT}" for match in MATCHES]
-        one = [f"/v1/stream?matches={match}" for match in MATCHES]
+        both = [f"{door}?matches={match},{SILENT}" for match in MATCHES]
+        one = [f"{door}?matches={match}" for match in MATCHES]
         parts = 5
         paths = [p for k in range(parts) for p in (both if k < round(parts * self.with_goal / size) else one)]
         self._shares = [size // processes + (k < size % processes) for k in range(processes)]
@@ -231,4 +237,5 @@ def _running(processes: P) -> Iterator[P]:
 
 
 if __name__ == "__main__":
-    run([int(size) for size in sys.argv[1:]] or SIZES)
+    for wanted in sys.argv[1:]:
+        measure(int(wanted))
