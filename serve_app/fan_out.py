@@ -1,6 +1,7 @@
 """The fan-out: which audiences an update concerns, and in which order they get what waits for them."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 
 from serve_app.audience import MOST, Audience, Offsets
@@ -8,6 +9,7 @@ from serve_app.conflate import Waiting
 from serve_app.frames import Frame, UpdateMessage
 from serve_app.stream import Stream, Want
 
+logger = logging.getLogger(__name__)
 SLICE = 1_000  # streams written to before the loop sees to sockets, accepts and timers again
 
 
@@ -23,8 +25,10 @@ class FanOut:
         heartbeat_s: float,
         beat: Callable[[Want], Frame],
         fell_behind: Callable[[Stream, Offsets], None],
+        failed: Callable[[], None],
     ) -> None:
-        self._heartbeat_s, self._beat, self._fell_behind = heartbeat_s, beat, fell_behind
+        self._heartbeat_s, self._beat = heartbeat_s, beat
+        self._fell_behind, self._failed = fell_behind, failed
         self._by_want: dict[Want, list[Audience]] = {}
         self._by_match: dict[str | None, dict[Audience, None]] = {}  # None: of those who watch every match
         self._urgent: dict[Audience, None] = {}
@@ -81,6 +85,16 @@ class FanOut:
             self._run()
 
     def _run(self) -> None:
+        try:
+            self._write_slice()
+        except Exception:
+            logger.exception("Updates not delivered")
+            self._failed()
+        self._is_running = bool(self._urgent or self._ordinary)
+        if self._is_running:
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _write_slice(self) -> None:
         written = 0
         while written < SLICE and (self._urgent or self._ordinary):
             queue = self._urgent or self._ordinary
@@ -88,9 +102,6 @@ class FanOut:
             del queue[audience]
             written += len(audience)
             self._deliver(audience)
-        self._is_running = bool(self._urgent or self._ordinary)
-        if self._is_running:
-            asyncio.get_running_loop().call_soon(self._run)
 
     def _deliver(self, audience: Audience) -> None:
         now_s, beat = asyncio.get_running_loop().time(), None

@@ -7,7 +7,6 @@ from typing import cast
 
 import httptools
 from starlette.datastructures import Headers, QueryParams
-from starlette.responses import Response
 
 from serve_app.problem import Problem
 
@@ -37,10 +36,11 @@ class Opening(asyncio.Protocol):
     def headers(self) -> Headers:
         return Headers(raw=self._headers)
 
-    def answer(self, response: Response) -> None:
-        """Write a whole answer and close."""
-        self.transport.write(head(response.status_code, response.raw_headers) + bytes(response.body))
-        self.transport.close()
+    def answer(self, whole: bytes) -> None:
+        """Write a whole answer and close, unless the client has gone."""
+        if not self.transport.is_closing():
+            self.transport.write(whole)
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type

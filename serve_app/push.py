@@ -53,7 +53,7 @@ class Hub:
     ) -> None:
         self._reader, self._limits, self._now, self._counters = reader, limits, now, counters
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._fan_out = FanOut(limits.heartbeat_s, self._beat_for, self._fell_behind)
+        self._fan_out = FanOut(limits.heartbeat_s, self._beat_for, self._fell_behind, self._failed)
         self._backlog = Backlog(log, view, reader, now)
         self._catching_up: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,6 +142,10 @@ class Hub:
         except StoreUnavailable as error:  # the client comes back with its position
             logger.warning("Stream ended", extra={"reason": str(error)})
             self._end(stream, str(error))
+        except Exception:
+            logger.exception("Stream ended")
+            self._counters.count("fault")
+            self._end(stream, "what was missed could not be told")
         if stream in self._catching_up:  # there was no pause since the last look at what there is
             self._catching_up.remove(stream)
             stream.after = NOWHERE
@@ -222,10 +226,9 @@ class Hub:
             self._deliver(batch)
         except Exception:
             logger.exception("Updates not delivered")
-            self._counters.count("fault")
             self._current |= {each.shown.entry.match_id: each.shown for each in batch.updates}
             self._move(batch.positions)
-            self._end_all("an update could not be delivered")
+            self._failed()
 
     def _deliver(self, batch: Batch) -> None:
         for update in batch.updates:
@@ -268,6 +271,10 @@ class Hub:
         self._counters.count("reader_behind")
         stream.after = Position(offsets=since, is_complete=True)
         self._catching_up.add(stream)
+
+    def _failed(self) -> None:
+        self._counters.count("fault")
+        self._end_all("an update could not be delivered")
 
     def _end_all(self, reason: str) -> None:
         for stream in (*self._fan_out.streams(), *self._catching_up):

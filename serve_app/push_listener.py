@@ -168,7 +168,7 @@ class PushListener:
     def _refuse(self, opening: Opening, error: Exception) -> None:
         answer = tell(error, opening.path)
         self._count(opening.path if opening.path in (SSE, WEBSOCKET) else "unknown", answer.status_code)
-        opening.answer(answer)
+        opening.answer(head(answer.status_code, answer.raw_headers) + bytes(answer.body))
 
     async def _begin_events(self, opening: Opening) -> None:
         if opening.method not in ("GET", "HEAD"):
@@ -177,11 +177,10 @@ class PushListener:
         wish = await self._streams.wish(opening.query, opening.headers.get("last-event-id"))
         self._count(SSE, 200)
         if opening.method == "HEAD":
-            opening.transport.write(self._begun)
-            opening.transport.close()
+            opening.answer(self._begun)
             return
-        opening.transport.write(self._begun + b"retry: %d\n\n" % RETRY_MS)
-        self._begin(opening, PlainStream(self, opening.transport, wish.watched, wish.conflate_s), wish.after)
+        stream = PlainStream(self, opening.transport, wish.watched, wish.conflate_s)
+        self._begin(opening, self._begun + b"retry: %d\n\n" % RETRY_MS, stream, wish.after)
 
     async def _begin_websocket(self, opening: Opening) -> None:
         self._streams.check_origin(opening.headers)
@@ -191,13 +190,13 @@ class PushListener:
             raise Problem(answer.status_code, (answer.body or b"").decode().strip(), headers=dict(answer.headers))
         wish = await self._streams.wish(opening.query, None)
         self._count(WEBSOCKET, 101)
-        opening.transport.write(answer.serialize())
         stream = WebSocketStream(self, opening.transport, wish.watched, wish.conflate_s)
-        self._begin(opening, stream, wish.after)
+        self._begin(opening, answer.serialize(), stream, wish.after)
 
-    def _begin(self, opening: Opening, stream: PlainStream, after: Position) -> None:
+    def _begin(self, opening: Opening, begun: bytes, stream: PlainStream, after: Position) -> None:
         if opening.transport.is_closing():  # it went while we looked
             return
+        opening.transport.write(begun)
         self._openings.discard(opening)
         opening.transport.set_protocol(stream)
         self._hub.open(stream, after)

@@ -320,6 +320,29 @@ def test_many_who_come_back_with_one_position_share_what_is_made_for_the_first(
     in_a_world(scenario)
 
 
+def test_a_write_that_fails_ends_every_stream_and_later_ones_are_served() -> None:
+    class Failing(PlainReader):
+        def write(self, data: bytes) -> None:
+            if self.writes:
+                raise ZeroDivisionError
+            super().write(data)
+
+    async def scenario(server: Server) -> None:
+        await server.publish(MATCH)
+        readers = [Failing(server.api.hub), PlainReader(server.api.hub, watched=frozenset([MATCH]))]
+        await settle()
+        await server.publish(MATCH)
+        assert all(reader.is_closed for reader in readers)
+        assert server.tally.events["fault"] == 1
+        later = PlainReader(server.api.hub)
+        await settle()
+        await server.publish(MATCH)
+        later.take()
+        assert later.client.seqs[MATCH] == [2, 3]
+
+    in_a_world(scenario)
+
+
 def test_a_stream_that_ends_leaves_nothing_behind() -> None:
     async def scenario(server: Server) -> None:
         await server.publish(MATCH)
