@@ -78,7 +78,7 @@ def predict_one(inputs: ForecastInputs) -> Prediction:
     )
 
 
-def _poisson(rate: float) -> "np.ndarray":  # type: ignore[type-arg]
+def _poisson(rate: float) -> "np.ndarray":
     return np.array([math.exp(-rate) * rate**k / math.factorial(k) for k in range(MAX_REMAINING + 1)])
 
 
