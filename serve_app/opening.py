@@ -52,14 +52,15 @@ class Opening(asyncio.Protocol):
         if self._is_read:
             return
         self._read += len(data)
+        if self._read > MOST_HEAD_BYTES:
+            self._end_reading(Problem(431, f"at most {MOST_HEAD_BYTES} bytes of a request are read"))
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.on_message_complete()
         except httptools.HttpParserError as error:
             self._end_reading(Problem(400, f"this is no HTTP request: {error}"))
-        if self._read > MOST_HEAD_BYTES:
-            self._end_reading(Problem(431, f"at most {MOST_HEAD_BYTES} bytes of a request are read"))
 
     def on_url(self, url: bytes) -> None:
         self._url += url

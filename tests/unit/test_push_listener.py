@@ -108,12 +108,13 @@ def test_streams_that_are_open_end_in_order_when_the_server_stops(world: World) 
 
 
 def test_a_websocket_is_told_to_come_back_when_the_server_stops(world: World) -> None:
-    with both_doors(world) as doors:
-        client = connect(doors.push.replace("http", "ws") + "/v1/ws")
-        client.recv(timeout=5)
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
+    with contextlib.ExitStack() as stack:
+        with both_doors(world) as doors:
+            client = stack.enter_context(connect(doors.push.replace("http", "ws") + "/v1/ws"))
             client.recv(timeout=5)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                client.recv(timeout=5)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
 
