@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from serve_app.problem import Problem
 
-MOST_HEAD_BYTES = 16 * 1024  # a position has at most 4 KB
+MOST_HEAD_BYTES = 64 * 1024  # as much as uvicorn takes; a position has at most 4 KB
 
 
 class Opening(asyncio.Protocol):

@@ -108,6 +108,7 @@ class PushListener:
             if waiting < before:
                 self._stalled[stream] = (waiting, now_s)
             elif now_s - since_s >= self._limits.slow_s:
+                del self._stalled[stream]
                 self._counters.count("reader_dropped")
                 stream.transport.abort()
 

@@ -80,7 +80,7 @@ def test_who_cannot_read_events_is_told(doors: Doors) -> None:
     ("request_", "status"),
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS
-        (b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", 431),
+        (b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", 431),
         (b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n", 408),
         (b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n", 426),
         (b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 400),
