@@ -45,7 +45,7 @@ class Feed:
         while not self._stop.is_set():
             step += 1
             due = began + timedelta(seconds=step / PARTITIONS)
-            seq, partition = 2 + step // PARTITIONS, step % PARTITIONS
+            seq, partition = 2 + (step - 1) // PARTITIONS, step % PARTITIONS
             self._wait_until(due)
             if partition < len(MATCHES):
                 match_id = MATCHES[partition]
