@@ -15,6 +15,7 @@ BENCHES = {
     "matches": "bench.matches",
     "overload": "bench.overload",
     "pieces": "bench.pieces",
+    "push": "bench.push",
     "reads": "bench.reads",
     "recover": "bench.recover",
     "stores": "bench.stores",

@@ -39,13 +39,15 @@ class System:
 
     def __init__(self, folder: Path, options: list[str]) -> None:
         self.folder = folder
-        port, fast, dashboard, metrics = free_ports(4)
+        port, fast, push, dashboard, metrics = free_ports(5)
         self.base = f"http://127.0.0.1:{port}"
         self.fast = f"http://127.0.0.1:{fast}"
+        self.push = f"http://127.0.0.1:{push}"
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         self.options = [
             setting("data.folder", folder),
             f"serve.port={port}",
+            f"serve.push_port={push}",
             f"serve.fast_port={fast}",
             f"ray.dashboard_port={dashboard}",
             f"ray.metrics_port={metrics}",

@@ -60,8 +60,9 @@ def main(config: Config) -> None:
         if left := reap(folder):
             console.print(f"Ended {left} processes that an earlier start left behind")
         need_port(config.serve.host, config.serve.port, "serve.port")
-        if config.serve.fast_port:
-            need_port(config.serve.host, config.serve.fast_port, "serve.fast_port")
+        for name in ("fast_port", "push_port"):
+            if port := getattr(config.serve, name):
+                need_port(config.serve.host, port, f"serve.{name}")
         if config.ray.address == LOCAL:
             need_port(config.serve.host, config.ray.dashboard_port, "ray.dashboard_port")
             need_port(config.serve.host, config.ray.metrics_port, "ray.metrics_port")
@@ -105,6 +106,10 @@ def _say_where(config: Config) -> None:
     console.print(f"  API description {base}/docs")
     if config.serve.fast_port:
         console.print(f"  Fast port       http://{config.serve.host}:{config.serve.fast_port} (the same API)")
+    if config.serve.push_port:
+        console.print(
+            f"  Streams         http://{config.serve.host}:{config.serve.push_port}/v1/stream (the same as the API's)"
+        )
     if config.ray.address == LOCAL:
         dashboard = f"http://{config.serve.host}:{config.ray.dashboard_port}"
         console.print(f"  Ray dashboard   {dashboard} (its token: ~/.ray/auth_token)")

@@ -29,7 +29,7 @@ from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
 from conf.schema import Config
-from serve_app.deps import AppDeps, ForecasterSettings, Limits, ListenerSettings, Predict, PredictAs
+from serve_app.deps import AppDeps, ForecasterSettings, Limits, ListenerSettings, Predict, PredictAs, PushAddress
 
 if TYPE_CHECKING:  # only forecasters load torch
     from training.network import TorchForecaster
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # only forecasters load torch
 FORECASTER_APP = "forecaster"
 NAMESPACE = "touchline"
 HEALTH_ACTOR = "model_health"
+LISTENING = "push-sse"  # the deployment whose replicas listen for streams themselves, of both kinds
 _HEALTH_WITHIN_S = 1.0
 _OWNER_WITHIN_S = 60.0  # real matches are leased a day ahead; sixteen owners start in 20 s on two cores
 _REPLAY_WITHIN_S = 20.0  # a version is loaded in a second, behind a candidate that is being prepared
@@ -151,7 +152,12 @@ class Wiring:
             counters=RayCounters(app),
             past_states=self.past_states,
             match_inputs=LoggedInputs(self.stores.log, self.stores.snapshots).at,
+            push=self._push_address() if app == LISTENING and self.config.serve.push_port else None,
         )
+
+    def _push_address(self) -> PushAddress:
+        config = self.config.serve
+        return PushAddress(host=config.host, port=config.push_port, api_port=config.port)
 
     def past_states(self, until: date) -> PastStates:
         """Load what the app compares matches with; only a replica that is asked pays for it. Raises SetupError."""

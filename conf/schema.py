@@ -117,6 +117,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     api_replicas: int = 1
+    push_port: int = 8002  # streams past Serve's proxy: push replicas share it, the kernel chooses; 0: they have none
     push_replicas: int = 1  # fixed: a change of replicas would cut streams
     forecaster_min_replicas: int = 1
     forecaster_max_replicas: int = 2
@@ -136,7 +137,7 @@ class ServeConfig:
     fast_waiting: int = 512  # what-ifs per replica that wait for the model, 60 ms of work; beyond: 429
     max_ongoing: int = 256  # per replica
     max_queued: int = 1_024  # beyond it: 429
-    max_streams: int = 10_000  # per push replica
+    max_streams: int = 10_000  # per push replica: 2 KB each, and a process may open 20,000 files on many machines
     predict_timeout_s: float = 2.0
     proxies: str = "EveryNode"  # or HeadOnly: on which nodes of Ray HTTP is taken
     tail_per_partition: int = 300  # published records held for resuming, 8 KB each; older ones are read from the log
@@ -146,8 +147,9 @@ class ServeConfig:
         need_port("serve.port", self.port)
         counts = "api_replicas push_replicas batch_rows batch_requests max_ongoing max_queued max_streams"
         counts += " fast_requests fast_connections fast_waiting"
-        if self.fast_port != 0:
-            need_port("serve.fast_port", self.fast_port)
+        for name in ("fast_port", "push_port"):
+            if getattr(self, name) != 0:
+                need_port(f"serve.{name}", getattr(self, name))
         for name in (*counts.split(), "forecaster_min_replicas", "tail_per_partition"):
             need_whole(f"serve.{name}", getattr(self, name))
         need_whole("serve.forecaster_max_replicas", self.forecaster_max_replicas, least=self.forecaster_min_replicas)
@@ -200,12 +202,15 @@ class Config:
     def __post_init__(self) -> None:
         ports = {
             "serve.port": self.serve.port,
-            **({"serve.fast_port": self.serve.fast_port} if self.serve.fast_port else {}),
+            "serve.fast_port": self.serve.fast_port,
+            "serve.push_port": self.serve.push_port,
             "ray.dashboard_port": self.ray.dashboard_port,
             "ray.metrics_port": self.ray.metrics_port,
         }
         taken: dict[int, str] = {}
         for key, port in ports.items():
+            if port == 0:  # there is no such listener
+                continue
             need(port not in taken, key, f"another port than {taken.get(port)}", port)
             taken[port] = key
 

@@ -37,6 +37,7 @@ from serve_app.messages import (
 from serve_app.predictions import Predictions
 from serve_app.problem import HANDLED, Problem, answer, as_problem
 from serve_app.push import Hub
+from serve_app.push_listener import PushListener
 from serve_app.requests import check_accepts, json_response, one_of, read_json, whole_number
 from serve_app.security import SecurityHeaders
 from serve_app.streams import Streams
@@ -94,6 +95,16 @@ class Api:
         self._past = PastMatches(deps.past_states)
         self._predictions = Predictions(deps.history, self.recorder, deps.predict, deps.models, deps.predict_as)
         self._streams = Streams(deps, self.hub, self.reader, self.fixtures)
+        self.push: PushListener | None = None
+        if deps.push is not None:
+            self.push = PushListener(
+                self._streams,
+                self.hub,
+                deps.push,
+                limits=limits,
+                counters=deps.counters,
+                count=self.activity.count,
+            )
 
     def routes(self) -> list[BaseRoute]:
         """Return every route; one per path, so that a wrong method is told all that are allowed."""
@@ -130,10 +141,16 @@ class Api:
         await self.activity.start()
         self.fixtures.tail.start()
         self.reader.tail.start()
+        if self.push is not None:
+            self.push.start()
         try:
             yield
         finally:
+            if self.push is not None:
+                self.push.stop()
             await self.hub.stop()
+            if self.push is not None:
+                await self.push.drain()
             await asyncio.gather(*(asyncio.to_thread(each.tail.stop) for each in (self.reader, self.fixtures)))
             await self.recorder.stop()
             await self.activity.stop()
@@ -142,7 +159,7 @@ class Api:
     def problem(self) -> str | None:
         """Say why this process cannot go on and should be replaced, None while it can."""
         problems = [self.reader.tail.problem(), self.fixtures.tail.problem(), self.hub.problem()]
-        problems += (self.recorder.problem(), self.activity.problem())
+        problems += (self.recorder.problem(), self.activity.problem(), self.push.problem() if self.push else None)
         return next((each for each in problems if each), None)
 
     async def list_matches(self, request: Request) -> Response:

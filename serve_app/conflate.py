@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from actors.domain.forecast import Forecast
 
 DECISIVE = ("score", "extra_time", "shoot_out", "cards", "phase", "status", "reasons")
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """One message that waits for a subscriber. Of an update: its match, the keys that changed, whether it may go."""
+class Waiting(Generic[M]):
+    """One message that waits for streams. Of an update: its match, the keys that changed, whether it may go."""
 
-    message: object
-    match_id: str | None = None  # None: not of one match (heartbeat, resync), or an image: stays where it is
+    message: M
+    match_id: str | None = None  # None: not of one match: stays where it is
     keys: frozenset[str] = frozenset()
     decisive: bool = True
 
@@ -29,12 +31,12 @@ def _suspended(forecast: Forecast) -> bool:
     return forecast.price is not None and forecast.price.suspended
 
 
-def conflate(waiting: Sequence[Waiting]) -> list[Waiting]:
+def conflate(waiting: Sequence[Waiting[M]]) -> list[Waiting[M]]:
     """Leave out updates that a later one of the same match supersedes; the later one takes over their keys.
 
     Order and everything decisive stay. A delta may name more keys than changed last: they all have their newest value.
     """
-    kept: dict[int, Waiting] = {}
+    kept: dict[int, Waiting[M]] = {}
     last: dict[str, int] = {}
     for index, each in enumerate(waiting):
         match_id, keys = each.match_id, each.keys

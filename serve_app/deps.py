@@ -64,6 +64,7 @@ class Limits:
     streams: int = 10_000  # 429
     stream_matches: int = 100  # 422
     queue: int = 256  # messages that wait for a slow reader before it is served from the log instead
+    buffer_bytes: int = 64 * 1024  # the same on a bare connection, beyond what the kernel holds of it
     slow_s: float = 30.0  # a reader that takes nothing for so long is dropped
     stream_bytes: int = 16 * 1024 * 1024  # then a stream ends and its client resumes: Serve queues without a bound
     heartbeat_s: float = 1.0
@@ -71,6 +72,15 @@ class Limits:
     backlog_records: int = 10_000  # per partition of forecasts.v1: read at the start, held for resuming
     forget_after_s: float = 600.0  # a retired match leaves the view
     retired_matches: int = 5_000  # remembered after they left it: history has the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAddress:
+    """Where a replica's own listener of streams is, and the port of everything else. Port 0: any (in tests)."""
+
+    host: str
+    port: int
+    api_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,4 +128,5 @@ class AppDeps:
     health: Callable[[], Awaitable[HealthReport | None]] = no_health  # None: not known now; raises nothing
     match_inputs: MatchInputs = no_match_inputs  # blocks; raises StoreUnavailable
     past_states: Callable[[date], PastStates] = no_past_states  # of matches before a day; blocks; raises SetupError
+    push: PushAddress | None = None  # None: streams come through ASGI alone
     allowed_origins: tuple[str, ...] = ()  # of WebSocket clients, beside the page's own host

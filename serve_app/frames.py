@@ -1,9 +1,11 @@
 """Messages of a stream and how they are written: as server-sent events, and as WebSocket text. Encoded once, shared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import msgspec
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 
 from serve_app.body import Shown, delta, spliced
 from serve_app.freshness import Freshness
@@ -29,6 +31,21 @@ class Frame:
         message = {"event": self.event, "id": self.cursor, "data": msgspec.Raw(self.data)}
         return _encoder.encode(message).decode()
 
+    @cached_property
+    def websocket(self) -> bytes:
+        """As the bytes of a WebSocket message."""
+        return WebSocketFrame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
+
+
+def as_events(frames: Sequence[Frame]) -> bytes:
+    """Write frames as server-sent events."""
+    return frames[0].sse if len(frames) == 1 else b"".join([frame.sse for frame in frames])
+
+
+def as_websocket(frames: Sequence[Frame]) -> bytes:
+    """Write frames as WebSocket messages."""
+    return b"".join([frame.websocket for frame in frames])
+
 
 class UpdateMessage:
     """One forecast on its way to subscribers; the frame of its own delta or image is made once for all of them."""
@@ -53,21 +70,25 @@ class UpdateMessage:
 
 
 class Beat:
-    """One heartbeat; made once for all subscribers that watch the same matches."""
+    """A heartbeat, made once for all who watch the same matches; `sign_of` says how a match is."""
 
-    def __init__(self, at: str, matches: dict[str, bytes], cursor: Callable[[], str]) -> None:
-        self._at, self._matches, self._cursor = at, matches, cursor
+    def __init__(self, at: str, matches: Iterable[str], sign_of: Callable[[str], bytes], cursor: str) -> None:
+        self._at, self._matches, self._sign_of, self._cursor = at, sorted(matches), sign_of, cursor
+        self._signs: dict[str, msgspec.Raw] = {}
         self._made: dict[tuple[frozenset[str] | None, bool], Frame] = {}
 
     def frame(self, watched: frozenset[str] | None, *, with_cursor: bool) -> Frame:
         """Return the heartbeat for the watched matches (None: all)."""
         key = (watched, with_cursor)
         if key not in self._made:
-            cursor = self._cursor() if with_cursor else None
-            self._made[key] = Frame("heartbeat", cursor, self._data(watched))
+            self._made[key] = Frame("heartbeat", self._cursor if with_cursor else None, self._data(watched))
         return self._made[key]
 
     def _data(self, watched: frozenset[str] | None) -> bytes:
-        names = self._matches.keys() if watched is None else self._matches.keys() & watched
-        matches = {name: msgspec.Raw(self._matches[name]) for name in sorted(names)}
-        return _encoder.encode({"at": self._at, "matches": matches})
+        names = (name for name in self._matches if watched is None or name in watched)
+        return _encoder.encode({"at": self._at, "matches": {name: self._sign(name) for name in names}})
+
+    def _sign(self, match_id: str) -> msgspec.Raw:
+        if match_id not in self._signs:
+            self._signs[match_id] = msgspec.Raw(self._sign_of(match_id))
+        return self._signs[match_id]

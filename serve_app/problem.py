@@ -106,12 +106,17 @@ def response(problem: Problem, instance: str | None = None) -> Response:
     return Response(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
-async def answer(request: Request, error: Exception) -> Response:
-    """Answer a failed request (an exception handler of Starlette)."""
+def tell(error: Exception, path: str) -> Response:
+    """Return the answer to a failed request; a failure of ours is logged."""
     problem = as_problem(error)
     if problem.status == 500:
-        logger.error("Request failed", exc_info=error, extra={"path": brief(request.url.path)})
-    return response(problem, brief(request.url.path))
+        logger.error("Request failed", exc_info=error, extra={"path": brief(path)})
+    return response(problem, brief(path))
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer a failed request (an exception handler of Starlette)."""
+    return tell(error, request.url.path)
 
 
 HANDLED: tuple[type[Exception], ...] = (Problem, BadCursor, ForecastingError, HTTPException, Exception)

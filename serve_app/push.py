@@ -1,38 +1,45 @@
-"""The hub: takes batches from the reader, hands shared frames to subscribers, resumes them from the log."""
+"""The hub: takes batches from the reader, hands shared frames to the streams, lets those who come back catch up."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from actors.domain.errors import OffsetOutOfRange, Overloaded, StoreUnavailable
-from actors.domain.ports import FORECASTS, EventLog, LiveView, ViewEntry
+from actors.domain.ports import EventLog, LiveView
+from serve_app.audience import Offsets
 from serve_app.background import Background
-from serve_app.body import Shown, changed_keys, read_forecast, show
-from serve_app.conflate import Waiting, conflate, is_decisive
+from serve_app.body import Shown
+from serve_app.catch_up import Backlog, PositionLost
+from serve_app.conflate import Waiting
 from serve_app.counters import Counters
-from serve_app.cursor import NOWHERE, Position, decode_position, encode_position
+from serve_app.cursor import NOWHERE, Position, encode_position
 from serve_app.deps import Limits
+from serve_app.fan_out import FanOut
 from serve_app.frames import Beat, Frame, UpdateMessage
-from serve_app.freshness import Freshness
-from serve_app.subscriber import Subscriber
+from serve_app.stream import QueuedStream, Stream, Want
 from serve_app.view import Batch, ForecastReader, Update
 
 logger = logging.getLogger(__name__)
-PAGE = 100  # entries that a resuming client gets in one piece, about 400 KB
 AHEAD_S = 5.0  # how long a position may be ahead of this replica before it is taken for lost
+SHARED_S = 0.1  # how long what one stream began with may be what the next one begins with
+BEATS = 10  # times in a heartbeat's length that somebody looks who is due for one
 _encoder = msgspec.json.Encoder()
-
-
-class PositionLost(Exception):
-    """A position cannot be resumed: the log or this replica no longer holds what followed it."""
+_Key = tuple[Want, bool, frozenset[tuple[int, int]]]
 
 
 class Hub:
-    """All streams of this replica. Everything but `_from_reader` runs on the event loop, so nothing needs a lock."""
+    """All streams of this replica. Everything but `_from_reader` runs on the event loop, so nothing needs a lock.
+
+    A stream is caught up by a task of its own, in which it gets images or what it missed; then it is live, without a
+    task, until it ends or takes no more. A reader that cannot keep up thus falls behind and is served from the log at
+    its own pace, like one that went and came back: it misses nothing, and costs no memory. One that takes nothing at
+    all is for its door to drop.
+    """
 
     def __init__(
         self,
@@ -44,15 +51,19 @@ class Hub:
         now: Callable[[], datetime],
         counters: Counters,
     ) -> None:
-        self._log, self._view, self._reader, self._limits, self._now = log, view, reader, limits, now
-        self._counters = counters
+        self._reader, self._limits, self._now, self._counters = reader, limits, now, counters
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._subscribers: set[Subscriber] = set()
+        self._fan_out = FanOut(limits.heartbeat_s, self._beat_for, self._fell_behind, self._failed)
+        self._backlog = Backlog(log, view, reader, now)
+        self._catching_up: set[Stream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._openings: dict[_Key, Any] = {}
         self._opened = 0
         self._current: dict[str, Shown] = {}
         self._moved = asyncio.Event()
+        self._beat: Beat | None = None
         self._heartbeats = Background("heartbeats", self._beat_for_ever)
-        self.position: dict[int, int] = {}
+        self.position: Offsets = {}
         reader.listen(self._from_reader)
 
     async def start(self) -> None:
@@ -64,8 +75,7 @@ class Hub:
         """End all streams."""
         self._heartbeats.stop()
         self._loop = None
-        for subscriber in tuple(self._subscribers):
-            subscriber.close("the server goes down")
+        self._end_all("the server goes down")
 
     @property
     def streams(self) -> int:
@@ -82,72 +92,102 @@ class Hub:
             self._counters.count("stream_refused")
             raise Overloaded("stream", self._limits.streams, retry_after_s=5.0)
 
+    def open(self, stream: Stream, after: Position) -> None:
+        """Serve a stream: images or what was missed since `after`, then deltas and heartbeats, until `leave`."""
+        self._count(1)
+        self._counters.count("stream_resumed" if after.offsets else "stream_new")
+        stream.after = after
+        self._catching_up.add(stream)
+        self.drained(stream)
+
+    def drained(self, stream: Stream) -> None:
+        """Go on with a stream that takes more again."""
+        if stream in self._catching_up:
+            task = asyncio.get_running_loop().create_task(self._catch_up(stream))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def leave(self, stream: Stream) -> None:
+        """Forget a stream that was opened: its reader is gone."""
+        self._count(-1)
+        self._catching_up.discard(stream)
+        self._fan_out.leave(stream)
+
     async def stream(
         self, watched: frozenset[str] | None, after: Position, conflate_s: float
     ) -> AsyncGenerator[list[Frame], None]:
-        """Yield frames for ever: images or what was missed since `after`, then deltas and heartbeats.
-
-        A reader that cannot keep up falls behind and is served from the log, like one that went and came back: it
-        misses nothing, and costs no memory. One that takes nothing at all is for the caller to drop.
-        """
-        self._open(1)
-        self._counters.count("stream_resumed" if after.offsets else "stream_new")
-        subscriber = Subscriber(watched, conflate_s, self._limits)
+        """Yield the frames of a stream until it ends, for a door that awaits what it sends."""
+        stream = QueuedStream(watched, conflate_s, self._limits.queue, self.drained)
+        self.open(stream, after)
         try:
-            while subscriber.closed is None:
-                cursor: str | None = None
-                async for frames in self._served(subscriber, after):
-                    cursor = next((each.cursor for each in reversed(frames) if each.cursor), cursor)
-                    yield frames
-                after = decode_position(cursor) if cursor else after
-                if subscriber.closed is None:
-                    self._counters.count("reader_behind")
-                subscriber = subscriber.successor()
-            logger.info("Stream ended", extra={"reason": subscriber.closed})
-        except StoreUnavailable as error:  # the client comes back with its position
-            logger.warning("Stream ended", extra={"reason": str(error)})
+            while frames := await stream.take():
+                yield frames
         finally:
-            self._open(-1)
-            subscriber.close("the reader is gone")
-            self._subscribers.discard(subscriber)
+            self.leave(stream)
 
-    def _open(self, more: int) -> None:
+    def _count(self, more: int) -> None:
         self._opened += more
         self._counters.streams_open(self._opened)
 
-    async def _served(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
-        """Yield frames until the reader is behind or the stream closed."""
+    async def _catch_up(self, stream: Stream) -> None:
+        """Bring a stream up to now and let it join those that are live; one that takes no more comes again."""
         try:
-            async for frames in self._beginning(subscriber, after):
-                yield frames
-            while frames := await subscriber.take():
-                yield frames
-        finally:
-            self._subscribers.discard(subscriber)
+            async for payload, told in self._beginning(stream.want, stream.after):
+                if stream not in self._catching_up:
+                    return
+                stream.write(payload)
+                stream.after = told
+                if stream.is_full:
+                    return
+        except StoreUnavailable as error:  # the client comes back with its position
+            logger.warning("Stream ended", extra={"reason": str(error)})
+            self._end(stream, str(error))
+        except Exception:
+            logger.exception("Stream ended")
+            self._counters.count("fault")
+            self._end(stream, "what was missed could not be told")
+        if stream in self._catching_up:  # there was no pause since the last look at what there is
+            self._catching_up.remove(stream)
+            stream.after = NOWHERE
+            self._fan_out.join(stream, self.position)
 
-    async def _beginning(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
-        """Yield what comes before live updates: what was missed, then images where the client has nothing yet.
+    async def _beginning(self, want: Want, after: Position) -> AsyncIterator[tuple[Any, Position]]:
+        """Yield what comes before live updates, for the wire, and where it leads to.
 
-        The subscriber is registered without a pause behind the last look at what there is, so nothing slips between.
+        Many open the same thing, or come back with the same position, at the same time: they share what is made.
         """
+        key, position, began_s = _key(want, after), self.position, asyncio.get_running_loop().time()
+        if key in self._openings:
+            yield self._openings[key], Position(offsets=position, is_complete=True)
+            return
+        pieces = 0
+        async for frames, told in self._pieces(want, after):
+            payload, pieces = want.wire(frames), pieces + 1
+            yield payload, told
+        is_now = position is self.position and asyncio.get_running_loop().time() - began_s < SHARED_S
+        if pieces == 1 and is_now:
+            self._openings[key] = payload
+
+    async def _pieces(self, want: Want, after: Position) -> AsyncIterator[tuple[list[Frame], Position]]:
+        """Yield what was missed, then images where the client has nothing yet."""
         try:
-            async for frames in self._missed(subscriber, after):
-                yield frames
+            await self._reach(after.offsets)
+            async for piece in self._backlog.missed(want, after, lambda: self.position):
+                yield piece
         except (PositionLost, OffsetOutOfRange) as lost:
             after = NOWHERE
             self._counters.count("stream_resync")
-            yield [_resync(str(lost))]
-        frames = [] if after.is_complete else self._images(subscriber, frozenset(after.offsets))
-        self._subscribers.add(subscriber)
+            yield [_resync(str(lost))], after
+        frames = [] if after.is_complete else self._images(want, frozenset(after.offsets))
         if frames:
-            yield frames
+            yield frames, Position(offsets=self.position, is_complete=True)
 
-    def _images(self, subscriber: Subscriber, done: frozenset[int] = frozenset()) -> list[Frame]:
+    def _images(self, want: Want, done: frozenset[int] = frozenset()) -> list[Frame]:
         """Return an image per match outside the partitions that the client has already.
 
         An image's position is complete only if it is the last; before, it names the partitions that are done.
         """
-        watched = (each for each in self._current.values() if subscriber.watches(each.entry.match_id))
+        watched = (each for each in self._current.values() if want.watches(each.entry.match_id))
         shown = sorted((e for e in watched if e.entry.partition not in done), key=lambda e: e.entry.partition)
         frames, told = [], {p: self.position[p] for p in done if p in self.position}
         for number, each in enumerate(shown, start=1):
@@ -160,16 +200,7 @@ class Hub:
             frames.append(UpdateMessage(each, frozenset(), freshness, cursor, image=True).frame)
         return frames
 
-    async def _missed(self, subscriber: Subscriber, after: Position) -> AsyncIterator[list[Frame]]:
-        await self._reach(after.offsets)
-        catch_up = _CatchUp(self._reader, subscriber, after, self._now)
-        while target := catch_up.target(self.position):
-            entries = await self._page(catch_up.positions, target)
-            if frames := catch_up.frames(entries):
-                yield frames
-            await asyncio.sleep(0)  # nothing here need wait, and others have streams too
-
-    async def _reach(self, after: dict[int, int]) -> None:
+    async def _reach(self, after: Offsets) -> None:
         """Wait until this replica has read as far as a client that comes from another one."""
         try:
             async with asyncio.timeout(AHEAD_S):
@@ -179,29 +210,6 @@ class Hub:
         except TimeoutError as error:
             raise PositionLost("the position is ahead of this server") from error
 
-    async def _page(self, positions: dict[int, int], target: dict[int, int]) -> list[ViewEntry]:
-        """Return the next accepted entries of one partition before its target; moves `positions` past them."""
-        partition = min(target)
-        start, end = positions.get(partition, 0), target[partition]
-        if start < self._reader.horizon(partition):
-            raise PositionLost("the position is older than what is kept")
-        kept = self._view.tail(partition, start - 1)
-        if kept is None:
-            return await asyncio.to_thread(self._read_log, positions, partition, end)
-        entries = [entry for entry in kept if entry.offset < end]
-        positions[partition] = end if len(entries) <= PAGE else entries[PAGE - 1].offset + 1
-        return entries[:PAGE]
-
-    def _read_log(self, positions: dict[int, int], partition: int, end: int) -> list[ViewEntry]:
-        """Read a page of the log itself; raises OffsetOutOfRange, StoreUnavailable."""
-        records = self._log.read(FORECASTS, {partition: positions.get(partition, 0)}, PAGE, 0.0)
-        inside = [record for record in records if record.offset < end]
-        positions[partition] = inside[-1].offset + 1 if inside and len(records) == PAGE else end
-        counting = [record for record in inside if self._reader.counts(partition, record.offset)]
-        if inside and inside[0].offset < self._reader.horizon(partition):  # it moved while we read
-            raise PositionLost("the position is older than what is kept")
-        return [_entry(partition, record.offset, record.value or b"") for record in counting]
-
     def _from_reader(self, batch: Batch) -> None:
         """Hand a batch over to the event loop; runs in the reader's thread."""
         loop = self._loop
@@ -210,7 +218,7 @@ class Hub:
                 loop.call_soon_threadsafe(self.deliver, batch)
 
     def deliver(self, batch: Batch) -> None:
-        """Give a batch's updates to the subscribers.
+        """Give a batch's updates to the streams.
 
         If that fails, all streams end: their clients come back with a position and read from the log what they missed.
         """
@@ -218,65 +226,83 @@ class Hub:
             self._deliver(batch)
         except Exception:
             logger.exception("Updates not delivered")
-            self._counters.count("fault")
             self._current |= {each.shown.entry.match_id: each.shown for each in batch.updates}
-            self.position = dict(batch.positions)
-            self._moved.set()
-            for subscriber in tuple(self._subscribers):
-                subscriber.close("an update could not be delivered")
+            self._move(batch.positions)
+            self._failed()
 
     def _deliver(self, batch: Batch) -> None:
         for update in batch.updates:
-            entry = update.shown.entry
-            self.position[entry.partition] = entry.offset + 1
+            entry, before = update.shown.entry, self.position
             self._current[entry.match_id] = update.shown
-            if self._subscribers:
-                self._spread(update, self._cursor())
+            self._backlog.keep(update.shown)
+            self._move({**before, entry.partition: entry.offset + 1})
+            if self._opened:
+                self._spread(update, before)
                 age = self._now() - update.shown.forecast.stamps.published
                 self._counters.pushed(max(0.0, age.total_seconds()))
         for match_id in batch.forgotten:
             self._current.pop(match_id, None)
-        self.position = dict(batch.positions)
-        self._moved.set()
+        self._move(batch.positions)
         if batch.lost is not None:
             self._restart_all(batch.lost)
+        self._fan_out.run()
 
-    def _spread(self, update: Update, cursor: str) -> None:
+    def _move(self, position: Offsets) -> None:
+        self.position = position
+        self._openings.clear()
+        self._beat = None
+        self._moved.set()
+
+    def _spread(self, update: Update, before: Offsets) -> None:
         match_id = update.shown.entry.match_id
+        cursor = encode_position(Position(offsets=self.position, is_complete=True))
         message = UpdateMessage(
             update.shown, update.keys, self._reader.freshness(match_id), cursor, image=update.is_first
         )
         waiting = Waiting(message=message, match_id=match_id, keys=update.keys, decisive=update.decisive)
-        for subscriber in tuple(self._subscribers):
-            if subscriber.watches(match_id):
-                subscriber.offer(waiting)
+        self._fan_out.spread(match_id, waiting, before)
 
     def _restart_all(self, reason: str) -> None:
-        for subscriber in tuple(self._subscribers):
+        for audience in self._fan_out.audiences():
             self._counters.count("stream_resync")
-            subscriber.restart([_resync(reason), *self._images(subscriber)])
+            audience.restart([_resync(reason), *self._images(audience.want)])
 
-    def _cursor(self) -> str:
-        return encode_position(Position(offsets=self.position, is_complete=True))
+    def _fell_behind(self, stream: Stream, since: Offsets) -> None:
+        self._counters.count("reader_behind")
+        stream.after = Position(offsets=since, is_complete=True)
+        self._catching_up.add(stream)
+
+    def _failed(self) -> None:
+        self._counters.count("fault")
+        self._end_all("an update could not be delivered")
+
+    def _end_all(self, reason: str) -> None:
+        for stream in (*self._fan_out.streams(), *self._catching_up):
+            self._end(stream, reason)
+
+    def _end(self, stream: Stream, reason: str) -> None:
+        """End a stream; its door lets it leave. What waits is not sent."""
+        self._catching_up.discard(stream)
+        self._fan_out.leave(stream)
+        stream.end(reason)
 
     async def _beat_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            due_s = max(due_s + self._limits.heartbeat_s, loop.time())
+            due_s = max(due_s + self._limits.heartbeat_s / BEATS, loop.time())
             await asyncio.sleep(due_s - loop.time())
-            self.beat()
+            self._counters.streams_open(self._opened)  # again, since a gauge is forgotten once it was read
+            self._openings.clear()
+            self._beat = None
+            self._fan_out.beat()
 
-    def beat(self) -> None:
-        """Send a heartbeat to every subscriber."""
-        self._counters.streams_open(self._opened)  # again, since a gauge is forgotten once it was read
-        if not self._subscribers:
-            return
-        position = Position(offsets=dict(self.position), is_complete=True)
-        matches = {match_id: self._sign_of(match_id) for match_id in self._current}
-        beat = Beat(self._now().isoformat(), matches, lambda: encode_position(position))
-        for subscriber in tuple(self._subscribers):
-            subscriber.beat(beat)
+    def _beat_for(self, want: Want) -> Frame:
+        """Return the heartbeat of an audience. It has a position only if everything before it was sent."""
+        if self._beat is None:
+            cursor = encode_position(Position(offsets=self.position, is_complete=True))
+            self._beat = Beat(self._now().isoformat(), self._current, self._sign_of, cursor)
+        return self._beat.frame(want.watched, with_cursor=not want.conflate_s)
 
     def _sign_of(self, match_id: str) -> bytes:
         reader = self._reader
@@ -288,74 +314,9 @@ class Hub:
         return _encoder.encode(sign)
 
 
-class _CatchUp:
-    """Turns missed entries into frames for one subscriber, page by page."""
-
-    def __init__(
-        self, reader: ForecastReader, subscriber: Subscriber, after: Position, now: Callable[[], datetime]
-    ) -> None:
-        self._reader, self._subscriber, self._now = reader, subscriber, now
-        self._after = after
-        self._told = dict(after.offsets)  # the position behind the last frame
-        self._sent: dict[str, Shown] = {}
-        self.positions = dict(after.offsets)
-
-    def target(self, ends: dict[int, int]) -> dict[int, int]:
-        """Return how far to go on in each partition where something may be missed; empty at the end."""
-        known = ends if self._after.is_complete else ends.keys() & self._after.offsets.keys()
-        return {p: ends[p] for p in known if self.positions.get(p, 0) < ends[p]}
-
-    def frames(self, entries: Sequence[ViewEntry]) -> list[Frame]:
-        waiting = [self._waiting(entry) for entry in entries if self._subscriber.watches(entry.match_id)]
-        if self._subscriber.conflate_s:
-            waiting = conflate(waiting)
-        messages = ((each.message, each.keys) for each in waiting)
-        return [message.frame_with(keys) for message, keys in messages if isinstance(message, UpdateMessage)]
-
-    def _waiting(self, entry: ViewEntry) -> Waiting:
-        """Make the message of one missed entry. The first of a match names all its keys, whatever the client has."""
-        forecast = read_forecast(entry.value)
-        shown = show(entry, forecast, 0.0)
-        before = self._sent.get(entry.match_id)
-        keys = changed_keys(before.parts if before else None, shown.parts)
-        decisive = is_decisive(before.forecast if before else None, forecast)
-        self._sent[entry.match_id] = shown
-        self._told[entry.partition] = entry.offset + 1
-        message = UpdateMessage(
-            shown,
-            keys,
-            self._freshness(shown),
-            encode_position(Position(offsets=self._told, is_complete=self._after.is_complete)),
-            image=before is None and self._is_new(entry),
-        )
-        return Waiting(message=message, match_id=entry.match_id, keys=keys, decisive=decisive)
-
-    def _is_new(self, entry: ViewEntry) -> bool:
-        first = self._reader.first_offset(entry.match_id)
-        return first is not None and first >= self._after.offsets.get(entry.partition, 0)
-
-    def _freshness(self, shown: Shown) -> Freshness:
-        """A forecast that was superseded while the client was away is not fresh, however alive the feed is."""
-        freshness = self._reader.freshness(shown.entry.match_id)
-        newest = self._reader.shown(shown.entry.match_id)
-        if newest is None or newest.entry.offset == shown.entry.offset:
-            return freshness
-        age_s = max(0.0, (self._now() - shown.forecast.stamps.published).total_seconds())
-        state = "STALE" if freshness.state == "FRESH" else freshness.state
-        return msgspec.structs.replace(freshness, state=state, age_s=round(age_s, 3))
+def _key(want: Want, after: Position) -> _Key:
+    return want, after.is_complete, frozenset(after.offsets.items())
 
 
 def _resync(reason: str) -> Frame:
     return Frame("resync", None, _encoder.encode({"reason": reason}))
-
-
-def _entry(partition: int, offset: int, value: bytes) -> ViewEntry:
-    forecast = read_forecast(value)
-    return ViewEntry(
-        match_id=forecast.match_id,
-        epoch=forecast.epoch,
-        seq=forecast.seq,
-        partition=partition,
-        offset=offset,
-        value=value,
-    )

@@ -1,4 +1,4 @@
-"""The two doors of push: server-sent events and WebSocket. Both carry the same messages."""
+"""The two doors of push behind ASGI: server-sent events and WebSocket. Both carry the same messages."""
 
 import asyncio
 import logging
@@ -47,10 +47,15 @@ class Streams:
     def __init__(self, deps: AppDeps, hub: Hub, reader: ForecastReader, fixtures: FixtureReader) -> None:
         self._deps, self._hub, self._reader, self._fixtures = deps, hub, reader, fixtures
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the view is filled."""
+        return self._reader.tail.caught_up and self._fixtures.tail.caught_up
+
     async def sse(self, request: Request) -> Response:
         """Answer `GET /v1/stream`."""
         check_accepts(request.headers, EVENT_STREAM)
-        wish = await self._wish(request.query_params, request.headers.get("last-event-id"))
+        wish = await self.wish(request.query_params, request.headers.get("last-event-id"))
         if request.method == "HEAD":
             return Response(None, 200, HEADERS, media_type=EVENT_STREAM)
         return _EventStream(self._events(wish), self._deps.limits.slow_s, self._deps.counters)
@@ -58,15 +63,15 @@ class Streams:
     async def ws(self, socket: WebSocket) -> None:
         """Answer `GET /v1/ws`: subscribed by query, messages from the client are refused."""
         try:
-            self._check_origin(socket.headers)
-            wish = await self._wish(socket.query_params, None)
+            self.check_origin(socket.headers)
+            wish = await self.wish(socket.query_params, None)
         except (Problem, BadCursor, ForecastingError) as error:
             await _deny(socket, as_problem(error))
             return
         await socket.accept()
         await self._serve(socket, wish)
 
-    async def _wish(self, query: QueryParams, last_event_id: str | None) -> Wish:
+    async def wish(self, query: QueryParams, last_event_id: str | None) -> Wish:
         """Read what a client wants.
 
         Raises:
@@ -77,13 +82,13 @@ class Streams:
         watched = match_list(query, "matches", most=self._deps.limits.stream_matches)
         cursor = last_event_id or query.get("after")  # a browser that reconnects keeps the URL but has a newer id
         after = decode_position(cursor) if cursor else NOWHERE
-        if not self._reader.tail.caught_up:
+        if not self.is_ready:
             raise NoModel("the view is not filled yet")
         self._hub.admit()
         for match_id in watched or ():
             if self._reader.shown(match_id) is None and self._fixtures.get(match_id) is None:
                 raise Unknown("match", match_id)
-        if after.offsets:
+        if any(self._hub.position.get(p, 0) < offset for p, offset in after.offsets.items()):
             await asyncio.to_thread(_check_not_ahead, self._deps.log, after.offsets)
         return Wish(watched=watched, after=after, conflate_s=conflate_ms / 1000)
 
@@ -99,7 +104,7 @@ class Streams:
                     yield b"retry: %d\n\n" % RENEW_MS
                     return
 
-    def _check_origin(self, headers: Headers) -> None:
+    def check_origin(self, headers: Headers) -> None:
         """CORS does not cover WebSocket: only the page's own host and listed origins may connect from a browser."""
         origin = headers.get("origin")
         if origin is None or origin in self._deps.allowed_origins:

@@ -115,6 +115,10 @@ class _Index:
             self.first = kept[0]  # first of the two: who finds an offset missing then sees the new horizon too
             self.offsets = kept
 
+    def reaches(self, offset: int) -> bool:
+        offsets = self.offsets
+        return len(offsets) > 0 and offsets[-1] >= offset
+
     def __contains__(self, offset: int) -> bool:
         offsets = self.offsets
         at = bisect_left(offsets, offset)
@@ -199,6 +203,11 @@ class ForecastReader:
         """Say whether the record at an offset is an accepted forecast."""
         index = self._index.get(partition)
         return index is not None and offset in index
+
+    def counts_from(self, partition: int, offset: int) -> bool:
+        """Say whether any record from an offset on is an accepted forecast; pulses alone need not be read again."""
+        index = self._index.get(partition)
+        return index is not None and index.reaches(offset)
 
     def _newest(self, match_id: str) -> tuple[Pulse | None, Shown | None]:
         known = self._known.get(match_id)

@@ -39,7 +39,7 @@ class Launcher:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.fast, self.dashboard, self.metrics = free_ports(4)
+        self.port, self.fast, self.push, self.dashboard, self.metrics = free_ports(5)
 
     def __call__(self, *overrides: str) -> Ended:
         ours = [
@@ -47,6 +47,7 @@ class Launcher:
             "data.root=/nowhere",
             f"serve.port={self.port}",
             f"serve.fast_port={self.fast}",
+            f"serve.push_port={self.push}",
             f"ray.dashboard_port={self.dashboard}",
             f"ray.metrics_port={self.metrics}",
         ]
@@ -108,7 +109,9 @@ def refused(ended: Ended, sentence: str) -> None:
     assert "Ray" not in ended.out  # it was not even begun
 
 
-@pytest.mark.parametrize("key", ["serve.port", "serve.fast_port", "ray.dashboard_port", "ray.metrics_port"])
+@pytest.mark.parametrize(
+    "key", ["serve.port", "serve.fast_port", "serve.push_port", "ray.dashboard_port", "ray.metrics_port"]
+)
 def test_a_port_in_use(launch: Launcher, taken: int, key: str) -> None:
     refused(
         launch(f"{key}={taken}"), f"{key}={taken} cannot be used on 127.0.0.1: Address already in use; choose another"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2 as httpx
 import msgspec
@@ -41,7 +42,7 @@ from actors.domain.forecast import (
 from actors.domain.markets import derive_markets
 from actors.domain.ports import FIXTURES, FORECASTS, ChainHeadRow, HistoryBatch, NewRecord, PredictionRow
 from serve_app.app import build_app
-from serve_app.deps import AppDeps, Limits, ServedModels
+from serve_app.deps import AppDeps, Limits, PushAddress, ServedModels
 from tests.conftest import eventually
 
 MODEL = "baseline-1"
@@ -77,7 +78,7 @@ def predict_one(inputs: ForecastInputs) -> Prediction:
     )
 
 
-def _poisson(rate: float) -> "np.ndarray":  # type: ignore[type-arg]
+def _poisson(rate: float) -> "np.ndarray":
     return np.array([math.exp(-rate) * rate**k / math.factorial(k) for k in range(MAX_REMAINING + 1)])
 
 
@@ -269,24 +270,38 @@ def beat_until(world: World, condition: Callable[[], object], *pulses: Pulse) ->
     eventually(met, every_s=0.1)
 
 
+class Doors(NamedTuple):
+    """Where a served app is: everything behind ASGI, and the listener of streams."""
+
+    api: str
+    push: str
+
+
 @contextmanager
-def listening(world: World, **changes: object) -> Iterator[str]:
-    """Run the app behind a real server; give its address once it is ready."""
+def both_doors(world: World, **changes: object) -> Iterator[Doors]:
+    """Run the app behind a real server, and its own listener; give their addresses once it is ready."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        build_app(world.deps(**changes)), log_level="error", ws_max_size=4096, timeout_graceful_shutdown=2
-    )
+    port = listener.getsockname()[1]
+    app = build_app(world.deps(push=PushAddress(host="127.0.0.1", port=0, api_port=port), **changes))
+    config = uvicorn.Config(app, log_level="error", ws_max_size=4096, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    address, push = f"http://127.0.0.1:{port}", app.state.api.push
     try:
-        eventually(lambda: server.started and httpx.get(f"{address}/readyz").status_code == 200)
-        yield address
+        eventually(lambda: server.started and httpx.get(f"{address}/readyz").status_code == 200 and push.port)
+        yield Doors(api=address, push=f"http://127.0.0.1:{push.port}")
     finally:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+@contextmanager
+def listening(world: World, **changes: object) -> Iterator[str]:
+    """Run the app behind a real server; give its address once it is ready."""
+    with both_doors(world, **changes) as doors:
+        yield doors.api
 
 
 def prediction_row(forecast: Forecast) -> PredictionRow:
