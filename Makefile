@@ -45,7 +45,7 @@ ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
 	@logs=$$(mktemp -d); runs=""; \
-	  (renice -n 10 $$BASHPID && $(LINT) && $(PYTEST) tests/unit tests/simulation) >$$logs/unit 2>&1 & runs="$$runs $$!"; \
+	  (renice -n 4 $$BASHPID && $(LINT) && $(PYTEST) tests/unit tests/simulation) >$$logs/unit 2>&1 & runs="$$runs $$!"; \
 	  $(PYTEST) tests/contract >$$logs/contract 2>&1 & runs="$$runs $$!"; \
 	  $(PYTEST) tests/cluster; status=$$?; \
 	  for run in $$runs; do wait $$run || status=$$?; done; cat $$logs/*; rm -r $$logs; exit $$status

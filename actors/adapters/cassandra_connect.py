@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ def connect(
     """
     shape_driver_log()
     credentials = _credentials(config)
-    deadline = time.monotonic() + config.connect_timeout_s
+    deadline, failed = time.monotonic() + config.connect_timeout_s, list[Exception]()
 
     def attempt() -> tuple[Any, Any]:
         while True:
@@ -74,20 +74,26 @@ def connect(
             except Exception as error:
                 if cluster is not None:
                     cluster.shutdown()
+                failed.append(error)
                 if isinstance(error, SetupError) or is_final(error) or time.monotonic() + _TRY_AGAIN_S > deadline:
                     raise
             time.sleep(_TRY_AGAIN_S)
 
-    return within(config, "connect", attempt, abandon=lambda connected: connected[0].shutdown())
+    return within(config, "connect", attempt, abandon=lambda connected: connected[0].shutdown(), failed=failed)
 
 
 def within(
-    config: CassandraStoreConfig, what: str, work: Callable[[], T], abandon: Callable[[T], object] | None = None
+    config: CassandraStoreConfig,
+    what: str,
+    work: Callable[[], T],
+    abandon: Callable[[T], object] | None = None,
+    failed: Sequence[Exception] = (),
 ) -> T:
     """Do some of the driver's work in a thread and wait `connect_timeout_s` for it: the driver knows no such bound.
 
     Args:
         abandon: Takes what came too late.
+        failed: How earlier attempts ended, for when the last one takes too long: that says more than that it did.
     Raises:
         SetupError: It failed or took longer, in one sentence.
     """
@@ -111,7 +117,7 @@ def within(
     except queue.Empty:
         with deciding:
             abandoned.set()
-            outcome = TimeoutError("no answer") if done.empty() else done.get()
+            outcome = done.get() if not done.empty() else failed[-1] if failed else TimeoutError("no answer")
     if isinstance(outcome, SetupError):
         raise outcome
     if isinstance(outcome, Exception):

@@ -69,7 +69,7 @@ class Played:
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """Play the demo matches at 60 times real speed, killing a match, the forecaster and everything on the way."""
     services: Services | None = request.getfixturevalue("services") if request.param == "cluster" else None
-    servers = on(services.config, "evening") if services else []
+    servers = [*on(services.config, "evening"), "match.priors=false"] if services else []
     system = System(tmp_path_factory.mktemp(request.param) / "data", [*OPTIONS, *servers])
     try:
         played = _play(system, services)

@@ -83,7 +83,13 @@ def other(head: Node, address: str, tmp_path: Path) -> Iterator[Node]:
 def test_a_node_is_killed_and_its_matches_go_on_on_the_other(
     services: Services, head: Node, other: Node, address: str, tmp_path: Path
 ) -> None:
-    options = [f"ray.address={address}", "serve.proxies=HeadOnly", "replay.loop=false", "replay.speed=10"]
+    options = [
+        f"ray.address={address}",
+        "serve.proxies=HeadOnly",
+        "replay.loop=false",
+        "replay.speed=10",
+        "match.priors=false",
+    ]
     system = System(tmp_path / "data", [*options, *on(services.config, "nodes")])
     log = system.stores.log()
     try:

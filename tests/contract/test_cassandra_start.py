@@ -151,7 +151,7 @@ class TestARealServer:
         assert "schema of keyspace 'system_auth' is version 0" in sentence
 
     def test_a_datacenter_that_is_not_there(self, config: CassandraStoreConfig) -> None:
-        assert "store.datacenter" in refusal(replace(config, datacenter="elsewhere"), 60.0)
+        assert "store.datacenter" in refusal(replace(config, datacenter="elsewhere", connect_timeout_s=5.0), 60.0)
 
     def test_stores_of_one_process_share_one_session_until_the_last_is_closed(
         self, config: CassandraStoreConfig
