@@ -42,8 +42,8 @@ def doors(folder: Path) -> Iterator[tuple[System, tuple[Door, ...]]]:
             yield (
                 system,
                 (
-                    Door(name="listener", base=system.fast, connections=64),
-                    Door(name="uvicorn", base=bare, connections=64),
+                    Door(name="listener", base=system.fast, connections=256),
+                    Door(name="uvicorn", base=bare, connections=256),
                     Door(name="ingress", base=system.base, connections=16),
                 ),
             )
