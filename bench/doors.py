@@ -38,7 +38,7 @@ def doors(folder: Path) -> Iterator[tuple[System, tuple[Door, ...]]]:
     system.start()
     try:
         with uvicorn(system, folder / "uvicorn.out") as bare:
-            _wait_for(f"{system.fast}/readyz", _STARTS_WITHIN_S)
+            wait_for(f"{system.fast}/readyz", _STARTS_WITHIN_S)
             yield (
                 system,
                 (
@@ -70,7 +70,7 @@ def uvicorn(system: System, output: Path) -> Iterator[str]:
         )
     base = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{base}/readyz", _STARTS_WITHIN_S)
+        wait_for(f"{base}/readyz", _STARTS_WITHIN_S)
         yield base
     except SetupError as error:
         raise SetupError(f"uvicorn did not start: {output.read_text()[-2000:]}") from error
@@ -94,7 +94,7 @@ def match_ids(base: str, most: int = 16) -> list[str]:
     raise SetupError("matches have no forecast")
 
 
-def _wait_for(url: str, within_s: float) -> None:
+def wait_for(url: str, within_s: float) -> None:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:

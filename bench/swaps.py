@@ -1,8 +1,9 @@
 """Does a swap fail a request, or let two models answer one? Twenty swaps in a row, half of them of broken candidates.
 
-Requests come at a fixed rate for all of that time: latest forecasts, and batches of what-ifs, which the forecaster
-computes. Candidates are put straight into history, past the checks of `cluster.models swap`, so that it is the replicas
-that have to refuse the broken ones: NaN weights, tensors of another shape, a missing file, a pickle for weights.
+Requests come to the replicas' listener at a fixed rate for all of that time: half are reads of the latest forecast,
+four in ten are what-ifs, one in ten is a batch of nine what-ifs, which one model has to answer. Candidates are put
+straight into history, past the checks of `cluster.models swap`, so that it is the replicas that have to refuse the
+broken ones: NaN weights, tensors of another shape, a missing file, a pickle for weights.
 A request fails that is not answered with 200; it is timed from when it was due.
 """
 
@@ -24,6 +25,7 @@ from safetensors.torch import load, save
 
 from actors.domain.models import Committed
 from actors.domain.ports import ModelStore
+from bench.doors import wait_for
 from bench.harness import report, spread_ms
 from bench.running import System
 from cluster.audit import MODELS
@@ -31,9 +33,11 @@ from cluster.held_models import pack
 from cluster.models import ask
 
 SWAPS = 20
-RATE_PER_S = 30.0  # half of them nine what-ifs each; Serve's ingress on two cores carries little more beside the swaps
+RATE_PER_S = 500.0
+EVERY = 10  # of so many requests one is a batch
 IN_FLIGHT = 256
 ASK_WITHIN_S = 90.0
+_LISTENS_WITHIN_S = 120.0
 WEIGHTS = "weights.safetensors"
 GOOD = ("baseline-2017-12-01", "touchline-2017-12-01")
 BATCH = [{"score": [home, away]} for home in range(3) for away in range(3)]
@@ -45,6 +49,7 @@ def run(swaps: int = SWAPS, rate: float = RATE_PER_S) -> None:
         system = System(Path(folder) / "data", ["replay.speed=2"])
         try:
             system.start()
+            wait_for(f"{system.fast}/readyz", _LISTENS_WITHIN_S)
             result = _swaps_under_load(system, swaps, rate)
         finally:
             system.stop()
@@ -52,7 +57,7 @@ def run(swaps: int = SWAPS, rate: float = RATE_PER_S) -> None:
 
 
 def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, object]:
-    traffic, outcomes, took = Traffic(system.base, rate), Counter[str](), list[float]()
+    traffic, outcomes, took = Traffic(system.fast, rate), Counter[str](), list[float]()
     with closing(system.stores.log()) as log, closing(system.stores.history()) as history, traffic:
         for number in range(swaps):
             kind = "good" if number % 2 else list(BROKEN)[number // 2 % len(BROKEN)]
@@ -145,8 +150,11 @@ class Traffic:
 
     async def _ask(self, client: httpx.AsyncClient, due_s: float, number: int) -> None:
         try:
+            path = f"/v1/matches/{self._match_id}/forecast"
             if number % 2:
-                answer = await client.get(f"/v1/matches/{self._match_id}/forecast")
+                answer = await client.get(path)
+            elif number % EVERY:
+                answer = await client.post(path, json={"score": [number % 5, number % 3]})
             else:
                 items = [{"match_id": self._match_id, **what_if} for what_if in BATCH]
                 answer = await client.post("/v1/forecasts:batch", json={"items": items})
