@@ -206,7 +206,7 @@ class Odds(Event, frozen=True, kw_only=True, tag="odds"):
 
 
 class Prematch(Event, frozen=True, kw_only=True, tag="prematch"):
-    """What ratings and form say of the match: ours to tell, before kick-off. The newest one counts."""
+    """What our ratings and form say of the match. The newest before kick-off counts, else the first in play."""
 
     prior: Prior
     numbers: dict[Identifier, float] = {}  # its inputs, by their names in the catalogue

@@ -144,9 +144,16 @@ def _apply(state: MatchState, offset: int, record: FeedRecord) -> MatchState:
         case Snapshot() as snapshot:
             return _snapshot(state, record, snapshot)
         case Prematch() as told:  # ours, so the log's order is its count
-            return state if told == state.prematch else replace(state, prematch=told)
+            return replace(state, prematch=told) if _counts(state, told) else state
         case _:
             return _event(state, record)
+
+
+def _counts(state: MatchState, told: Prematch) -> bool:
+    """Say whether what ratings tell changes anything: after kick-off only if nothing was told, and none at the end."""
+    if state.clock.period == 0:
+        return told != state.prematch
+    return state.prematch is None and state.clock.period <= 2 and state.summary.phase != "finished"
 
 
 def _tick(state: MatchState, record: FeedRecord) -> MatchState:

@@ -47,6 +47,18 @@ def test_a_prior_stays_beside_prices_and_through_the_match() -> None:
     assert forecast_inputs(priced).anchor_1x2 is not None
 
 
+def test_from_kick_off_on_what_was_told_stands_and_a_first_word_counts_until_the_match_is_over() -> None:
+    records = whole_match()
+    early = played([told_before(), *records[:3]])
+    assert early.clock.period == 1
+    assert step(early, entry(4, told_before(home=0.6, draw=0.2)))[0].prematch is early.prematch
+    late, effects = step(played(records[:3]), entry(3, told_before()))
+    assert forecast_inputs(late).prior == a_prior()
+    assert Reforecast(trigger="prematch") in effects
+    over, effects = step(played(records), entry(len(records), told_before()))
+    assert (over.prematch, effects) == (None, ())
+
+
 def test_nobody_else_may_tell_it_and_trying_is_no_gap() -> None:
     state, effects = step(new_match(a_fixture()), entry(0, told_before(provider=PROVIDER)))
     assert isinstance(effects[0], DeadLetter)
