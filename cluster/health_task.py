@@ -1,8 +1,6 @@
 """Looks at live matches once a minute, in a process of its own that gives way to everybody. A thin shell."""
 
 import logging
-import os
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,6 +8,7 @@ from actors.domain.drift import Reference
 from actors.domain.errors import ForecastingError
 from actors.domain.health import HealthReport
 from actors.domain.ports import EventLog
+from cluster.aside import Aside
 from cluster.health import HealthSettings, LiveMatches, references_of, report
 from cluster.live_models import LiveModels
 from cluster.stores import AllHistory
@@ -43,9 +42,8 @@ class HealthTask:
         self._tell, self._settings, self._pause_s = tell(), settings or HealthSettings(), pause_s
         self._report: HealthReport | None = None
         self._references: dict[str, Reference | None] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health", daemon=True)
-        self._thread.start()
+        self._aside = Aside("health", _NICE, self._settings.every_s, self._look_on, _note)
+        self._aside.start()
 
     def current(self) -> HealthReport | None:
         """Return the last report, None before the first."""
@@ -53,35 +51,23 @@ class HealthTask:
 
     def stop(self) -> None:
         """Look no more."""
-        self._stop.set()
-        self._thread.join(timeout=3.0)
-
-    def _run(self) -> None:
-        os.nice(_NICE)  # of this thread alone
-        while not self._stop.is_set():
-            try:
-                self._look_on()
-            except ForecastingError as error:
-                logger.warning("Live matches not looked at", extra={"problem": str(error)})
-            except Exception:  # whatever it was, health must go on being told
-                logger.exception("Live matches not looked at")
-            self._stop.wait(self._settings.every_s)
+        self._aside.stop()
 
     def _look_on(self) -> None:
         log, history = self._log(), self._history()
         try:
             matches = LiveMatches(log, history, self._settings, self._pause)
             models = LiveModels(log, history)
-            while not self._stop.is_set():
+            while self._aside.goes_on:
                 models.refresh(0.0)
                 self._look(matches, history, models.current())
-                self._stop.wait(self._settings.every_s)
+                self._aside.rest(self._settings.every_s)
         finally:
             log.close()
             history.close()
 
     def _pause(self) -> None:
-        self._stop.wait(self._pause_s)
+        self._aside.rest(self._pause_s)
 
     def _look(self, matches: LiveMatches, history: AllHistory, models: ServedModels) -> None:
         now = datetime.now(UTC)
@@ -90,3 +76,7 @@ class HealthTask:
             self._references = references
             self._report = report(matches.matches(), references, now, self._settings.window_days)
         self._tell(self._report, models)
+
+
+def _note(error: ForecastingError) -> None:
+    logger.warning("Live matches not looked at", extra={"problem": str(error)})
