@@ -83,16 +83,8 @@ def compare(recorded: Recorded, prediction: Prediction, markets: Markets) -> Rep
     """
     published, again = (recorded.markets, recorded.intervals), (markets, prediction.intervals)
     is_same = _encoder.encode(published) == _encoder.encode(again)
-    identical = is_same and recorded.basis == prediction.basis
     difference = 0.0 if is_same else largest_difference(published, again)
-    return ReplayResult(
-        identical=identical,
-        prediction_id=recorded.prediction_id,
-        model_version=prediction.model_version,
-        runtime=Runtimes(recorded=recorded.runtime, here=prediction.runtime),
-        largest_difference=difference,
-        note=_note(recorded, prediction, difference, is_same=is_same),
-    )
+    return _result(recorded, prediction, difference, is_same=is_same)
 
 
 def values_hash(markets: bytes, intervals: Intervals | None) -> bytes:
@@ -108,15 +100,20 @@ def compare_digest(kept: Digest, prediction: Prediction, markets: Markets) -> Re
     Where they differ, `largest_difference` is that of the result's probabilities: the others were not kept.
     """
     is_same = values_hash(_encoder.encode(markets), prediction.intervals) == kept.values_hash
-    identical = is_same and kept.basis == prediction.basis
     difference = 0.0 if is_same else largest_difference(kept.result, markets.one_x_two)
+    return _result(kept, prediction, difference, is_same=is_same)
+
+
+def _result(
+    recorded: Recorded | Digest, prediction: Prediction, difference: float | None, *, is_same: bool
+) -> ReplayResult:
     return ReplayResult(
-        identical=identical,
-        prediction_id=kept.prediction_id,
+        identical=is_same and recorded.basis == prediction.basis,
+        prediction_id=recorded.prediction_id,
         model_version=prediction.model_version,
-        runtime=Runtimes(recorded=kept.runtime, here=prediction.runtime),
+        runtime=Runtimes(recorded=recorded.runtime, here=prediction.runtime),
         largest_difference=difference,
-        note=_note(kept, prediction, difference, is_same=is_same),
+        note=_note(recorded, prediction, difference, is_same=is_same),
     )
 
 

@@ -17,6 +17,7 @@ from actors.domain.ports import DEAD_LETTERS, FEED, FIXTURES, FORECASTS, MODELS,
 from actors.history_writer import ForecastCopier
 from actors.session import MatchPorts, MatchSession, MatchSettings
 from tests.unit import fakes
+from tests.unit.api_world import prediction_row
 from tests.unit.fakes import MemorySnapshots
 
 NOW = datetime(2026, 8, 1, 15, tzinfo=UTC)
@@ -135,21 +136,8 @@ def rechained(rows: Sequence[PredictionRow], prev_hash: str, **changes: object) 
         assert isinstance(forecast, Forecast)
         forecast = replace_hash(replace(forecast, prev_hash=prev_hash, **changes))
         prev_hash = forecast.row_hash
-        forged.append(as_row(forecast))
+        forged.append(prediction_row(forecast))
     return forged
-
-
-def as_row(forecast: Forecast) -> PredictionRow:
-    return PredictionRow(
-        prediction_id=forecast.prediction_id,
-        match_id=forecast.match_id,
-        seq=forecast.seq,
-        model_version=forecast.model_version,
-        feature_snapshot_id=forecast.feature_snapshot_id,
-        prev_hash=forecast.prev_hash,
-        row_hash=forecast.row_hash,
-        forecast=encode_published(forecast),
-    )
 
 
 class FakeModel:

@@ -20,13 +20,12 @@ from actors.domain.ports import FEED, FORECASTS, ChainHeadRow, EventRow, History
 from actors.domain.published import read_all
 from actors.history_writer import EventCopier, ForecastCopier, HistoryWriter
 from tests.conftest import eventually
-from tests.unit.api_world import a_forecast, a_head, a_pulse, opened
+from tests.unit.api_world import a_forecast, a_head, a_pulse, opened, prediction_row
 from tests.unit.audited import (
     MATCH,
     a_feed,
     a_fixture,
     announce,
-    as_row,
     copy_all,
     open_history,
     open_log,
@@ -72,7 +71,7 @@ def test_history_has_the_rows_the_inputs_and_the_heads_of_a_match(log: SqliteLog
     session.pulse()
     copy_all(log, history)
     kept, expected = rows(history), counted(log)
-    assert kept == [as_row(forecast) for forecast in expected]
+    assert kept == [prediction_row(forecast) for forecast in expected]
     assert len(kept) > 10
     for forecast in expected:
         assert history.feature_snapshot(forecast.feature_snapshot_id) == feature_snapshot(forecast.inputs)[1]
@@ -251,7 +250,7 @@ def test_whatever_was_said_and_whoever_died_each_forecast_that_counts_is_kept_on
         _copied(log, copier, failing, restarts)
         copy_all(log, history)  # what was written and not committed is written again, to no effect
         for match_id in (MATCH, OTHER):
-            expected = [as_row(forecast) for forecast in counted(log, match_id)]
+            expected = [prediction_row(forecast) for forecast in counted(log, match_id)]
             assert rows(history, match_id) == expected
             heads = [mark for mark in read_all(_of(match_id, said))[1] if isinstance(mark, ChainHead)]
             assert {head.seq for head in history.heads(match_id)} == {head.seq for head in heads}
