@@ -18,6 +18,8 @@ LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE)
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
+# uv leaves byte code to the first import. Where that may not be kept, each of our processes takes 8 s to import.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test soak lint bench clean setup browser servers services generators
 

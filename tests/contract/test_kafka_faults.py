@@ -275,7 +275,7 @@ class _Guarded(Kafka):
 
     def __init__(self, port: int, controller: int, folder: Path) -> None:
         jars = str(Path(__file__).resolve().parents[2] / ".jars")
-        kafka = KafkaServiceConfig(port=port, controller_port=controller, heap_mb=256)
+        kafka = KafkaServiceConfig(port=port, controller_port=controller)
         super().__init__(ServicesConfig(folder=str(folder), jars=jars, kafka=kafka))
 
     def command(self) -> list[str]:
