@@ -245,7 +245,7 @@ class System:
         from ray import serve
 
         from actors.models import ModelRegistry
-        from cluster.wiring import FORECASTER_APP
+        from cluster.served import FORECASTER_APP
         from serve_app.forecaster import Forecaster
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it says at INFO is for its own developers

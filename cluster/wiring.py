@@ -1,21 +1,19 @@
 """Builds what the parts are given, in the process where they run. The one place that knows every implementation."""
 
 import asyncio
+import os
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
-from ray import serve
 from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError, RayServeException
-from ray.serve.handle import DeploymentHandle
 
-from actors.domain.distribution import ForecastInputs, Prediction
-from actors.domain.errors import ForecasterUnavailable, ModelRejected, NoModel, Overloaded
+from actors.domain.errors import ModelRejected
 from actors.domain.health import HealthReport
 from actors.domain.past import PastStates
 from actors.machines.fixtures import SupervisorSettings
@@ -25,6 +23,7 @@ from actors.snapshots import PatientSnapshots
 from cluster.held_models import load_kept
 from cluster.live_models import LiveModels
 from cluster.match_inputs import LoggedInputs
+from cluster.patient_forecaster import PatientForecaster
 from cluster.player import PlayerSettings
 from cluster.serve_metrics import RayCounters
 from cluster.stores import Stores
@@ -34,7 +33,6 @@ from serve_app.deps import AppDeps, ForecasterSettings, Limits, ListenerSettings
 if TYPE_CHECKING:  # only forecasters load torch
     from training.network import TorchForecaster
 
-FORECASTER_APP = "forecaster"
 NAMESPACE = "touchline"
 HEALTH_ACTOR = "model_health"
 LISTENING = "push-sse"  # the deployment whose replicas listen for streams themselves, of both kinds
@@ -61,7 +59,7 @@ class Wiring:
         return MatchPorts(
             log=stores.log(),
             snapshots=PatientSnapshots(stores.snapshots),
-            predict=self.blocking_predict(),
+            predict=PatientForecaster(self.sockets, self.config.match.predict_timeout_s),
             archive=stores.history(at_once=False),
         )
 
@@ -75,58 +73,18 @@ class Wiring:
             conflate_behind_records=match.conflate_behind_records,
         )
 
-    def blocking_predict(self) -> Callable[[list[ForecastInputs]], list[Prediction]]:
-        """Return a call of the forecaster that waits for it, and again if its replica ended, within a bound."""
-        handle = self._forecaster()
-        timeout_s = self.config.match.predict_timeout_s
-
-        def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
-            deadline, wait_s = time.monotonic() + timeout_s, 0.05
-            while True:
-                try:
-                    left_s = max(deadline - time.monotonic(), 0.0)
-                    answer: list[Prediction] = handle.predict.remote(inputs).result(timeout_s=left_s)
-                    return answer
-                except (RayError, RayServeException, TimeoutError) as error:
-                    if time.monotonic() + wait_s > deadline:
-                        raise ForecasterUnavailable(timeout_s, repr(error)) from error
-                    time.sleep(wait_s)
-                    wait_s = min(2 * wait_s, 1.0)
-
-        return predict
-
-    def predict(self) -> Predict:
-        """Return the app's call of the forecaster: one try, since a client may ask again."""
-        handle = self._forecaster()
-
-        async def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
-            return await self._answered(handle.predict.remote(inputs), self.config.serve.predict_timeout_s)
-
-        return predict
-
-    def predict_as(self) -> PredictAs:
-        """Return the app's call of a version that is held, which a replica may have to load first."""
-        handle = self._forecaster()
-
-        async def predict_as(version: str, inputs: list[ForecastInputs]) -> list[Prediction]:
-            return await self._answered(handle.predict_as.remote(version, inputs), _REPLAY_WITHIN_S)
-
-        return predict_as
-
-    def _forecaster(self) -> DeploymentHandle[Any]:
-        return serve.get_deployment_handle("Forecaster", app_name=FORECASTER_APP)
-
-    async def _answered(self, answer: Awaitable[list[Prediction]], timeout_s: float) -> list[Prediction]:
-        try:
-            return await asyncio.wait_for(answer, timeout_s)
-        except BackPressureError as error:
-            raise Overloaded("the forecaster's queue", self.config.serve.max_queued) from error
-        except (RayError, RayServeException, TimeoutError) as error:
-            raise NoModel(f"the forecaster did not answer within {timeout_s:g} s") from error
+    @property
+    def sockets(self) -> Path:
+        """Where forecaster replicas answer the matches of their machine: a short path, since a socket's is bounded."""
+        return Path(tempfile.gettempdir()) / f"touchline-{os.getuid()}-{self.config.serve.port}"
 
     def app_deps(self, app: str, replica: str) -> AppDeps:
         """Make what one replica of a deployment of the app works with; it asks the forecaster by Ray."""
-        return self.hosted_deps(app, replica, self.predict(), self.predict_as())
+        from cluster.served import ServedForecaster
+
+        serve = self.config.serve
+        served = ServedForecaster(serve.predict_timeout_s, _REPLAY_WITHIN_S, serve.max_queued)
+        return self.hosted_deps(app, replica, served.predict, served.predict_as)
 
     def hosted_deps(self, app: str, replica: str, predict: Predict, predict_as: PredictAs) -> AppDeps:
         """Make what an app works with in a process that predicts itself."""
@@ -192,6 +150,7 @@ class Wiring:
         )
         return ForecasterSettings(
             batch_rows=config.batch_requests,
+            sockets=self.sockets,
             listener=listener if config.fast_port else None,
         )
 

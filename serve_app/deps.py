@@ -104,6 +104,7 @@ class ForecasterSettings:
     """How a replica joins requests, and where it listens."""
 
     batch_rows: int  # computed in one go, and so the longest that a match waits for requests
+    sockets: Path  # the folder in which the replicas of a machine answer its matches
     listener: ListenerSettings | None  # None: it has none of its own
 
 

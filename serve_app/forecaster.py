@@ -1,6 +1,7 @@
 """The forecaster deployment: PyTorch inference, batched inside the replica, on the committed model only.
 
-Matches ask it through Serve, everybody else through its own listener (`serve_app.listener`), without a Ray call.
+Matches ask it over a Unix socket (`serve_app.match_door`), everybody else through its own listener
+(`serve_app.listener`): neither by a Ray call. Serve's is left for matches on a machine that has no replica.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from actors.domain.models import Orders
 from serve_app.batcher import Batcher
 from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings, Predict, PredictAs
 from serve_app.hosted import Hosted
+from serve_app.match_door import MatchDoor
 from serve_app.replica_models import ReplicaModels, ServedModel
 from serve_app.scaling import BUSY, BusyShare
 
@@ -49,12 +51,14 @@ class Forecaster:
         self._models = ReplicaModels(self._replica, load)
         self._batcher = Batcher(self._predict_rows, settings.batch_rows)
         self._hosted: Hosted | None = None
+        self._door = MatchDoor(self._batcher, settings.sockets, self._replica)
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
         self._work: asyncio.Future[None] | None = None
         while not self._models.is_up_to_date:  # a version may be committed while another is being loaded
             await self._report(_ANSWER_AT_START_S)
             await (self._work or asyncio.sleep(_EVERY_S_PREPARING))
         self._following = asyncio.create_task(self._follow())
+        await self._door.open()
         self._busy = BusyShare()
         if settings.listener is not None:
             await self._host(make_deps, settings, settings.listener)
@@ -111,6 +115,7 @@ class Forecaster:
 
     async def __del__(self) -> None:  # Serve awaits destructors
         """Close the listener, and tell the registry, so that no swap waits for a replica that is gone."""
+        self._door.close()
         if self._hosted is not None:
             await self._hosted.close()
         self._batcher.close()
