@@ -220,6 +220,26 @@ class System:
             need_listener(config.address, "ray.address")  # Ray itself would wait for minutes
             ray.init(address=config.address, **ours)
             return
+        self._start_local_node(ours)
+
+    def _start_local_node(self, ours: dict[str, Any]) -> None:
+        """Start Ray here, once more where its node did not come up within the 30 s that it has; raises SetupError."""
+        for is_last in (False, True):
+            try:
+                self._init_local(ours)
+                break
+            except Exception as error:
+                if "timed out during startup" not in str(error):
+                    raise
+                end_children()  # what did start holds the ports
+                if is_last:
+                    raise SetupError("Ray's node did not start within 30 s, twice: its machine is too busy") from error
+                logger.warning("Ray's node did not start in time, starting it again")
+
+    def _init_local(self, ours: dict[str, Any]) -> None:
+        import ray
+
+        config = self._config.ray
         ray.init(
             address=LOCAL,
             num_cpus=config.num_cpus,
