@@ -27,7 +27,7 @@ def build() -> Starlette:
 
     async def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
         if not batcher:  # it belongs to the loop, which does not run yet when this is built
-            batcher.append(Batcher(model.predict, wiring.config.serve.batch_requests))
+            batcher.append(Batcher(model.predict_rows, wiring.config.serve.batch_requests))
         return await batcher[0].predict(inputs)
 
     async def predict_as(version: str, inputs: list[ForecastInputs]) -> list[Prediction]:

@@ -42,7 +42,7 @@ from serve_app.requests import check_accepts, json_response, one_of, read_json, 
 from serve_app.security import SecurityHeaders
 from serve_app.streams import Streams
 from serve_app.view import FixtureReader, ForecastReader
-from serve_app.what_if import Asked, WhatIfs, changed_inputs, encoded_markets
+from serve_app.what_if import Asked, WhatIfs, changed_inputs, told
 from serve_app.what_if_recorder import WhatIfRecorder
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -293,8 +293,8 @@ class Api:
         changed = [Asked(shown, changed_inputs(shown.forecast.inputs, what_if)) for shown, what_if in asked]
         predictions = await self._deps.predict([each.inputs for each in changed])
         few = len(asked) == 1
-        markets = encoded_markets(predictions) if few else await asyncio.to_thread(encoded_markets, predictions)
-        return self.what_ifs.answers(changed, predictions, markets)
+        said = told(predictions) if few else await asyncio.to_thread(told, predictions)
+        return self.what_ifs.answers(changed, said)
 
     async def _find(self, item: BatchItem) -> Shown | Problem:
         try:

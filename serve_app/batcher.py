@@ -10,10 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Prediction, Predictions
 
-Predict = Callable[[list[ForecastInputs]], list[Prediction]]  # reads the model once: all rows are by one version
-Done = Callable[[list[Prediction] | Exception], None]
+Predict = Callable[[list[ForecastInputs]], Predictions]  # of one row or more; reads the model once: one version for all
+Done = Callable[[Predictions | Exception], None]
 
 
 class _Job(NamedTuple):
@@ -34,7 +34,7 @@ class Batcher:
         self._is_due = False
 
     def ask(self, inputs: list[ForecastInputs], done: Done, *, is_match: bool = False) -> None:
-        """Have `done` called with a prediction per input, all by one version, or with what the model raised."""
+        """Have `done` called with a prediction per input, one or more, or with what the model raised."""
         (self._of_matches if is_match else self._of_requests).append(_Job(inputs, done))
         if not self._is_due:
             self._is_due = True
@@ -42,11 +42,13 @@ class Batcher:
 
     async def predict(self, inputs: list[ForecastInputs], *, is_match: bool = False) -> list[Prediction]:
         """Return a prediction per input, all by one version; raises what the model raises."""
+        if not inputs:
+            return []
         if len(inputs) > self._most_rows:
-            return await self._loop.run_in_executor(self._thread, self._predict, inputs)
-        answer: asyncio.Future[list[Prediction]] = self._loop.create_future()
+            return await self._loop.run_in_executor(self._thread, lambda: self._predict(inputs).each())
+        answer: asyncio.Future[Predictions] = self._loop.create_future()
 
-        def done(result: list[Prediction] | Exception) -> None:
+        def done(result: Predictions | Exception) -> None:
             if answer.done():  # whoever asked went away
                 return
             if isinstance(result, Exception):
@@ -55,7 +57,7 @@ class Batcher:
                 answer.set_result(result)
 
         self.ask(inputs, done, is_match=is_match)
-        return await answer
+        return (await answer).each()
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
@@ -73,7 +75,7 @@ class Batcher:
             return
         start = 0
         for job in jobs:
-            job.done(predictions[start : start + len(job.inputs)])
+            job.done(predictions.rows(start, start + len(job.inputs)))
             start += len(job.inputs)
 
     def _take(self) -> list[_Job]:

@@ -14,7 +14,7 @@ import torch
 from ray import serve
 from ray.exceptions import RayError
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Prediction, Predictions
 from actors.domain.models import Orders
 from serve_app.batcher import Batcher
 from serve_app.deps import AppDeps, ForecasterSettings, ListenerSettings, Predict, PredictAs
@@ -84,8 +84,8 @@ class Forecaster:
         if self._hosted is not None and (problem := self._hosted.problem()):
             raise RuntimeError(problem)
 
-    def _predict_rows(self, rows: list[ForecastInputs]) -> list[Prediction]:
-        return self._models.serving.predict(rows)
+    def _predict_rows(self, rows: list[ForecastInputs]) -> Predictions:
+        return self._models.serving.predict_rows(rows)
 
     async def _host(self, make_deps: MakeDeps, settings: ForecasterSettings, listener: ListenerSettings) -> None:
         deps = make_deps("forecaster", self._replica, self._batcher.predict, self.predict_as)

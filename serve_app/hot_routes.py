@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 from starlette.responses import Response
 
-from actors.domain.distribution import Prediction
+from actors.domain.distribution import Predictions
 from actors.domain.errors import Overloaded
 from serve_app.app import Api, has_tag
 from serve_app.batcher import Batcher
@@ -24,7 +24,7 @@ from serve_app.messages import WhatIf
 from serve_app.problem import as_problem, brief, response
 from serve_app.requests import JSON, NO_CACHE, NOT_READ, decode_problem
 from serve_app.security import ALWAYS
-from serve_app.what_if import Asked, changed_inputs, encoded_markets
+from serve_app.what_if import Asked, changed_inputs, told_at_once
 
 logger = logging.getLogger(__name__)
 ROUTE = "/v1/matches/{match_id}/forecast"
@@ -113,17 +113,17 @@ class HotRoutes:
         self._under_way += len(batch)
         exchanges, asked = [each for each, _ in batch], [each for _, each in batch]
 
-        def done(result: list[Prediction] | Exception) -> None:
+        def done(result: Predictions | Exception) -> None:
             self._under_way -= len(batch)
             self._answer(exchanges, asked, result)
 
         self._batcher.ask([each.inputs for each in asked], done)
 
-    def _answer(self, exchanges: list[Exchange], asked: list[Asked], result: list[Prediction] | Exception) -> None:
+    def _answer(self, exchanges: list[Exchange], asked: list[Asked], result: Predictions | Exception) -> None:
         try:
             if isinstance(result, Exception):
                 raise result
-            bodies = self._api.what_ifs.answers(asked, result, encoded_markets(result))
+            bodies = self._api.what_ifs.answers(asked, told_at_once(result))
         except Exception as error:  # noqa: BLE001  each who waits is told what the app would say
             self._refuse_all(exchanges, error)
             return

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Prediction, Predictions
 from actors.domain.errors import ForecastingError, NoModel
 from actors.domain.models import NO_ORDERS, Answer, Candidate, Orders, ReplicaReport
 
@@ -33,6 +33,8 @@ class ServedModel(Protocol):
     def golden_inputs(self) -> Sequence[ForecastInputs]: ...
 
     def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]: ...
+
+    def predict_rows(self, inputs: list[ForecastInputs]) -> Predictions: ...
 
 
 class ReplicaModels:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction, Runtime
+from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction, Predictions, Runtime
 from actors.domain.events import Side
 from actors.domain.forecast import NO_ENSEMBLE, AsOf, Forecast, feature_snapshot
 from actors.domain.markets import ThreeWay
-from actors.domain.markets_json import markets_json
+from actors.domain.markets_json import distributions_json, markets_json
 from actors.domain.replay_check import values_hash
 from serve_app.body import Shown
 from serve_app.freshness import Freshness
@@ -100,9 +100,29 @@ class _Answer(Struct, frozen=True):
     freshness: Freshness
 
 
-def encoded_markets(predictions: Sequence[Prediction]) -> list[bytes]:
-    """Return the markets of each prediction as JSON."""
-    return markets_json([each.distribution for each in predictions])
+class Told(NamedTuple):
+    """What the model said to one what-if, its markets as JSON."""
+
+    made: Made
+    intervals: Intervals | None
+    markets: bytes
+
+
+def told(predictions: Sequence[Prediction]) -> list[Told]:
+    """Encode the markets of each prediction; raises ValueError where a distribution is none."""
+    made = [Made(each.model_version, each.basis, each.runtime) for each in predictions]
+    intervals, markets = (
+        [each.intervals for each in predictions],
+        markets_json([each.distribution for each in predictions]),
+    )
+    return list(map(Told, made, intervals, markets))
+
+
+def told_at_once(predictions: Predictions) -> list[Told]:
+    """Do the same for a batch, without an object for each of its distributions."""
+    made = {basis: Made(predictions.model_version, basis, predictions.runtime) for basis in predictions.bases}
+    markets = distributions_json(predictions.distributions)
+    return list(map(Told, map(made.__getitem__, predictions.bases), predictions.intervals(), markets))
 
 
 class WhatIfs:
@@ -113,42 +133,31 @@ class WhatIfs:
     ) -> None:
         self._recorder, self._freshness, self._now = recorder, freshness, now
 
-    def answers(
-        self, asked: Sequence[Asked], predictions: Sequence[Prediction], markets: Sequence[bytes]
-    ) -> list[bytes]:
+    def answers(self, asked: Sequence[Asked], said: Sequence[Told]) -> list[bytes]:
         """Return the answer to each, encoded; raises Overloaded, and then none is recorded."""
         at = self._now()
         fresh = {id(each.shown): self._freshness(each.shown) for each in asked}
         rows, changes = list[Row](), list[dict[str, Change]]()
-        for (shown, inputs), prediction, encoded in zip(asked, predictions, markets, strict=True):
+        for (shown, inputs), one in zip(asked, said, strict=True):
             changed = differences(shown.forecast.inputs, inputs)
             changes.append(changed)
-            rows.append(_row(at, shown.forecast, changed, prediction, encoded, fresh[id(shown)]))
+            rows.append(_row(at, shown.forecast, changed, one, fresh[id(shown)]))
         names = self._recorder.record(rows)
         return [
-            _answer(name, row, each.inputs, prediction, changed, encoded)
-            for name, row, each, prediction, changed, encoded in zip(
-                names, rows, asked, predictions, changes, markets, strict=True
-            )
+            _answer(name, row, each.inputs, one, changed)
+            for name, row, each, one, changed in zip(names, rows, asked, said, changes, strict=True)
         ]
 
 
-def _row(
-    at: datetime,
-    forecast: Forecast,
-    changed: dict[str, Change],
-    prediction: Prediction,
-    markets: bytes,
-    freshness: Freshness,
-) -> Row:
+def _row(at: datetime, forecast: Forecast, changed: dict[str, Change], said: Told, freshness: Freshness) -> Row:
     return Row(
         at=at,
         forecast=forecast,
         changed={name: change.after for name, change in changed.items()},
-        made=Made(prediction.model_version, prediction.basis, prediction.runtime),
+        made=said.made,
         freshness=freshness,
-        result=_result_of(markets),
-        values_hash=values_hash(markets, prediction.intervals),
+        result=_result_of(said.markets),
+        values_hash=values_hash(said.markets, said.intervals),
     )
 
 
@@ -157,14 +166,7 @@ def _result_of(markets: bytes) -> ThreeWay:
     return _result.decode(markets[markets.index(b":") + 1 : markets.index(b"}") + 1])
 
 
-def _answer(
-    name: str,
-    row: Row,
-    inputs: ForecastInputs,
-    prediction: Prediction,
-    changed: dict[str, Change],
-    markets: bytes,
-) -> bytes:
+def _answer(name: str, row: Row, inputs: ForecastInputs, said: Told, changed: dict[str, Change]) -> bytes:
     forecast, (snapshot_id, encoded) = row.forecast, feature_snapshot(inputs)
     return _encoder.encode(
         _Answer(
@@ -173,15 +175,15 @@ def _answer(
             based_on=forecast.prediction_id,
             seq=forecast.seq,
             as_of=forecast.as_of,
-            model_version=prediction.model_version,
-            basis=prediction.basis,
+            model_version=said.made.model_version,
+            basis=said.made.basis,
             feature_snapshot_id=snapshot_id,
             changed=changed,
             inputs=msgspec.Raw(encoded),
-            markets=msgspec.Raw(markets),
-            intervals=prediction.intervals,
-            intervals_reason="" if prediction.intervals else NO_ENSEMBLE,
-            runtime=prediction.runtime,
+            markets=msgspec.Raw(said.markets),
+            intervals=said.intervals,
+            intervals_reason="" if said.intervals else NO_ENSEMBLE,
+            runtime=said.made.runtime,
             freshness=row.freshness,
         )
     )

@@ -141,9 +141,37 @@ class Predictions(Struct, frozen=True, kw_only=True):
     level: float  # of the intervals
     bounds: FloatArray | None  # (rows, 6): low and high of home, draw and away; None where the model has no ensemble
 
+    def rows(self, start: int, stop: int) -> "Predictions":
+        """Return some of the answers, as views of these."""
+        if (start, stop) == (0, len(self.bases)):
+            return self
+        many, cut = self.distributions, slice(start, stop)
+        return Predictions(
+            distributions=Distributions(
+                home_goals=many.home_goals[cut],
+                away_goals=many.away_goals[cut],
+                remaining=many.remaining[cut],
+                next_home=many.next_home[cut],
+                next_away=many.next_away[cut],
+            ),
+            model_version=self.model_version,
+            bases=self.bases[cut],
+            home_rate=self.home_rate[cut],
+            away_rate=self.away_rate[cut],
+            runtime=self.runtime,
+            level=self.level,
+            bounds=None if self.bounds is None else self.bounds[cut],
+        )
+
+    def intervals(self) -> Sequence[Intervals | None]:
+        """Return the intervals of each row."""
+        if self.bounds is None:
+            return [None] * len(self.bases)
+        rows = map(tuple, self.bounds.tolist())
+        return [Intervals(level=self.level, home=row[:2], draw=row[2:4], away=row[4:]) for row in rows]
+
     def each(self) -> list[Prediction]:
         """Return the answers one by one; none keeps the others' memory."""
-        many, bounds = self.distributions, self.bounds
         rates = zip(self.bases, self.home_rate.tolist(), self.away_rate.tolist(), strict=True)
         return [
             Prediction(
@@ -153,15 +181,10 @@ class Predictions(Struct, frozen=True, kw_only=True):
                 home_rate=home_rate,
                 away_rate=away_rate,
                 runtime=self.runtime,
-                intervals=None
-                if around is None
-                else Intervals(level=self.level, home=around[:2], draw=around[2:4], away=around[4:]),
+                intervals=intervals,
             )
-            for distribution, (basis, home_rate, away_rate), around in zip(
-                unstacked(many),
-                rates,
-                [None] * len(self.bases) if bounds is None else map(tuple, bounds.tolist()),
-                strict=True,
+            for distribution, (basis, home_rate, away_rate), intervals in zip(
+                unstacked(self.distributions), rates, self.intervals(), strict=True
             )
         ]
 

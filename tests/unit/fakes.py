@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from actors.domain.distribution import MAX_REMAINING, FloatArray, ForecastInputs, Prediction, Runtime, ScoreDistribution
+from actors.domain.distribution import (
+    MAX_REMAINING,
+    FloatArray,
+    ForecastInputs,
+    Prediction,
+    Predictions,
+    Runtime,
+    ScoreDistribution,
+    stacked,
+)
 from actors.domain.errors import StoreUnavailable
 from actors.domain.events import Score
 from actors.domain.ports import LogRecord, MatchSnapshot, NewRecord
@@ -106,6 +115,22 @@ class MemorySnapshots:
 def predict(inputs: list[ForecastInputs]) -> list[Prediction]:
     """Answer as a model would: a pure function of each row, beside the score as it stands."""
     return [_predict(row) for row in inputs]
+
+
+def joined(rows: Sequence[Prediction]) -> Predictions:
+    """Return the answers of a model, one or more, as it gives those of a batch."""
+    intervals = [row.intervals for row in rows]
+    known = [(*each.home, *each.draw, *each.away) for each in intervals if each is not None]
+    return Predictions(
+        distributions=stacked([row.distribution for row in rows]),
+        model_version=rows[0].model_version,
+        bases=tuple(row.basis for row in rows),
+        home_rate=np.array([row.home_rate for row in rows]),
+        away_rate=np.array([row.away_rate for row in rows]),
+        runtime=rows[0].runtime,
+        level=intervals[0].level if intervals[0] else 0.0,
+        bounds=np.array(known) if known else None,
+    )
 
 
 def _predict(row: ForecastInputs) -> Prediction:

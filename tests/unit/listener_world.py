@@ -15,6 +15,7 @@ from serve_app.deps import ListenerSettings
 from serve_app.hosted import Hosted
 from tests.conftest import eventually
 from tests.unit.api_world import MATCH, World, predict_one
+from tests.unit.fakes import joined
 
 PATH = f"/v1/matches/{MATCH}/forecast"
 
@@ -72,7 +73,7 @@ def replica(
     thread.start()
 
     async def begin() -> Hosted:
-        batcher = Batcher(predict, 32)
+        batcher = Batcher(lambda rows: joined(predict(rows)), 32)
         hosted = Hosted(
             world.deps(predict=batcher.predict, **(deps or {})), batcher, settings(port, **changes), most_rows=32
         )

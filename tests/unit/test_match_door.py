@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,27 +15,30 @@ from actors.domain.asking import HEAD_BYTES, MOST_BYTES, framed, replica_socket
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.errors import ForecasterUnavailable
 from cluster.patient_forecaster import PatientForecaster
-from serve_app.batcher import Batcher, Predict
+from serve_app.batcher import Batcher
 from serve_app.match_door import MatchDoor
 from tests.conftest import eventually
-from tests.unit.fakes import predict
+from tests.unit.fakes import joined, predict
 from training.network import TorchForecaster
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "models" / "touchline-all"
 PRICED = ForecastInputs(period=1, clock_ms=600_000, anchor_1x2=(1.7, 3.9, 5.1), anchor_over_under=(2.5, 1.9, 1.95))
 
 
+Model = Callable[[list[ForecastInputs]], list[Prediction]]
+
+
 class Replica:
     """A door with a loop of its own, as a replica's."""
 
-    def __init__(self, folder: Path, name: str, model: Predict = predict) -> None:
+    def __init__(self, folder: Path, name: str, model: Model = predict) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._call(self._start(folder, name, model))
 
-    async def _start(self, folder: Path, name: str, model: Predict) -> None:
-        self._batcher = Batcher(model, 128)
+    async def _start(self, folder: Path, name: str, model: Model) -> None:
+        self._batcher = Batcher(lambda rows: joined(model(rows)), 128)
         self._door = MatchDoor(self._batcher, folder, name)
         await self._door.open()
 
@@ -55,7 +58,7 @@ class Replica:
 
 
 @contextmanager
-def replica(folder: Path, name: str, model: Predict = predict) -> Iterator[Replica]:
+def replica(folder: Path, name: str, model: Model = predict) -> Iterator[Replica]:
     running = Replica(folder, name, model)
     try:
         yield running

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.domain.distribution import ForecastInputs, Prediction
+from actors.domain.distribution import ForecastInputs, Prediction, Predictions
 from actors.domain.errors import ModelRejected, NoModel
 from actors.domain.models import Candidate, Orders
 from actors.domain.ports import ModelRow
@@ -38,6 +38,9 @@ class FakeModel:
     def predict(self, inputs: list[ForecastInputs]) -> list[Prediction]:
         self._clock.spent_s += self._cost_s
         return [msgspec.structs.replace(each, model_version=self.model_version) for each in fakes.predict(inputs)]
+
+    def predict_rows(self, inputs: list[ForecastInputs]) -> Predictions:
+        return fakes.joined(self.predict(inputs))
 
 
 class Shelf:
