@@ -32,6 +32,7 @@ logger = logging.getLogger("touchline.history")
 _BATCH = 500
 _WAIT_S = 1.0
 _RETRY_S = 1.0
+_GATHER_S = 0.2  # behind a batch that was not full: each costs two transactions, whatever is in it
 _MATCHES = 10_000  # of which it is known what counts: those heard last, and one with an owner is heard all the time
 _KEY_MOST = 1_000  # characters: a key of any length can be appended, and one batch must not stop history for ever
 _OVERLAP = timedelta(hours=48)  # matches that kick off further apart are not under way at the same time
@@ -73,7 +74,8 @@ class HistoryWriter:
     def _consume(self, consumer: str, log: EventLog, history: HistoryWriterPort) -> None:
         copier = ForecastCopier(log, history) if consumer == "history-forecasts" else EventCopier(log, history)
         while not self._stop.is_set():
-            copier.copy(_WAIT_S)
+            if copier.copy(_WAIT_S) < _BATCH:
+                self._stop.wait(_GATHER_S)
 
 
 class EventCopier:
