@@ -26,7 +26,6 @@ from actors.domain.ports import (
     SnapshotStore,
     WhatIfStore,
 )
-from cluster.checks import need_model
 from cluster.held_models import pack
 from conf.schema import Config
 from conf.stores import CassandraStoreConfig, KafkaFeedConfig, RedisViewConfig
@@ -135,6 +134,8 @@ class Stores:
         Raises:
             SetupError: It is not whole, or history keeps another one under its name: a version never changes.
         """
+        from cluster.checks import need_model
+
         version = str(need_model(folder)["model_version"])
         manifest, content = pack(folder)
         history = self.history()

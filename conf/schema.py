@@ -8,10 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
-
-from conf.checks import need, need_port, need_positive, need_rate, need_text, need_whole
+from conf.checks import MISSING, need, need_port, need_positive, need_rate, need_text, need_whole
 from conf.retrain import RetrainConfig
 from conf.services import ServicesConfig
 from conf.stores import OPTIONS, FeedConfig, StoreConfig, ViewConfig
@@ -217,6 +214,8 @@ class Config:
 
 def register() -> None:
     """Make the schemas known to Hydra; doing it again changes nothing."""
+    from hydra.core.config_store import ConfigStore  # 5 MB, in each of all processes that get a configuration
+
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     options: dict[str, dict[str, Any]] = {

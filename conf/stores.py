@@ -7,9 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
-
-from conf.checks import need, need_port, need_positive, need_text, need_whole
+from conf.checks import MISSING, need, need_port, need_positive, need_text, need_whole
 
 _MOST_PARTITIONS = 4_096
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
