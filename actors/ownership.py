@@ -52,14 +52,18 @@ def claim(log: EventLog, match_id: str, lease: Lease, owner: str, archive: Archi
 
 
 def _known_before(log: EventLog, match_id: str, lease: Lease, archive: Archive | None) -> tuple[Accepted, int]:
-    """Return what was accepted before what the log still has of the match, and where that begins."""
+    """Return what was accepted up to now, or up to where the log begins, and where to read on."""
+    partition, first = lease.partition, lease.forecasts_from
+    end = log.end_offsets(FORECASTS).get(partition, 0)
     try:
-        log.read(FORECASTS, {lease.partition: lease.forecasts_from}, 1, wait_s=0.0)
+        if first > end:
+            log.read(FORECASTS, {partition: first}, 1, wait_s=0.0)  # raises: it is another log
+        published, position, _ = _read_to(log, match_id, partition, NOTHING, first, end)
     except OffsetOutOfRange as gone:
-        if archive is None or gone.first <= lease.forecasts_from:
+        if archive is None or gone.first <= first:
             raise
-        return archived_forecasts(archive, match_id, lease.partition, gone), gone.first
-    return NOTHING, lease.forecasts_from
+        return archived_forecasts(archive, match_id, partition, gone), gone.first
+    return published, position
 
 
 def published_of(records: list[LogRecord], match_id: str) -> Iterator[Published]:

@@ -6,6 +6,7 @@ Nothing is handed over: each claims the match and goes on from the log, as any o
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from actors.domain.errors import ForecastingError
@@ -15,6 +16,8 @@ from actors.match import MatchActor
 from actors.session import MatchPorts, MatchSettings
 
 logger = logging.getLogger("touchline.standby")
+
+_LOOK_EVERY_S = 0.5
 
 
 class Standby:
@@ -26,6 +29,7 @@ class Standby:
         self._owner: MatchActor | None = None
         self._bridged: str | None = None
         self._ready = _connected(ports())
+        threading.Thread(target=self._tend, name="standby", daemon=True).start()
 
     def bridge(self, fixture: Fixture) -> bool:
         """Own a match until somebody else claims it; False where this one is busy with another."""
@@ -42,6 +46,13 @@ class Standby:
         with self._lock:
             if self._owner is not None and (match_ids is None or self._bridged in match_ids):
                 self._let_go()
+
+    def _tend(self) -> None:
+        """Make ready for the next match as soon as the one that is bridged has its own actor again."""
+        while True:
+            time.sleep(_LOOK_EVERY_S)
+            with self._lock:
+                self._let_go_if_fenced()
 
     def _let_go_if_fenced(self) -> None:
         if self._owner is not None and self._owner.progress().is_fenced:

@@ -39,7 +39,8 @@ SETTINGS_OF_RAY = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
-    "RAY_timeout_ms_task_wait_for_death_info": "50",  # else a standby hears of a death a second later
+    "RAY_timeout_ms_task_wait_for_death_info": "50",  # else a standby hears of a death a second later,
+    "RAY_core_worker_internal_heartbeat_ms": "200",  # and up to another second: who waits is looked at so often
     "OMP_NUM_THREADS": "1",  # a product of small matrices takes five times as long where threads share it
     "RAY_prestart_worker_first_driver": "0",  # nothing here runs as a task, and each idle worker is two seconds of CPU
     "RAY_enable_worker_prestart": "0",

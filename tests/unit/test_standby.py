@@ -93,3 +93,14 @@ def test_it_ends_what_it_bridges_when_the_match_is_over(world: World) -> None:
     assert threading.active_count() > before
     world.standby.release([a_fixture().match_id])
     assert threading.active_count() == before
+
+
+def test_it_makes_ready_for_the_next_match_before_that_needs_it(world: World) -> None:
+    fixture = a_fixture()
+    assert world.standby.bridge(fixture)
+    eventually(lambda: world.epochs() == [0])
+    assert world.opened == 1
+    own = MatchActor(fixture, lambda: MatchPorts(log=world.log, snapshots=world.snapshots, predict=predict), QUICK)
+    eventually(lambda: world.opened == 2)
+    assert world.epochs() == [0, 1]
+    own.stop()
