@@ -44,9 +44,25 @@ def run() -> None:
     names = recorded(max(COUNTS))
     with servers_of_its_own() as services:
         for count in COUNTS:
-            with in_play(services, names[:count]) as system:
-                kinds = used(system, services, lambda: time.sleep(MEASURE_S))
-            report("matches", {"matches": count, "speed": 1, "measure_s": MEASURE_S}, _result(kinds))
+            report(
+                "matches", {"matches": count, "speed": 1, "measure_s": MEASURE_S}, _measured(services, names[:count])
+            )
+
+
+class NotLive(AssertionError):
+    """Some matches were not in play in time: the machine is too small for so many."""
+
+    def __init__(self, live: int, of: int) -> None:
+        super().__init__(f"{live} of {of} matches were live after {STARTS_WITHIN_S:g} s")
+        self.live = live
+
+
+def _measured(services: Services, names: Sequence[str]) -> Line:
+    try:
+        with in_play(services, names) as system:
+            return _result(used(system, services, lambda: time.sleep(MEASURE_S)))
+    except NotLive as error:
+        return {"live_after_s": STARTS_WITHIN_S, "live": error.live}
 
 
 def recorded(count: int) -> list[str]:
@@ -81,14 +97,15 @@ def in_play(services: Services, names: Sequence[str], more: Sequence[str] = ()) 
 
 
 def _wait_until_live(system: System, count: int) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN_S
+    deadline, live = time.monotonic() + STARTS_WITHIN_S, 0
     while time.monotonic() < deadline:
         matches = httpx.get(f"{system.base}/v1/matches", params={"limit": 1000}, timeout=30.0).json()["matches"]
-        if sum(match["phase"] == "live" for match in matches) >= count:
+        live = sum(match["phase"] == "live" for match in matches)
+        if live >= count:
             time.sleep(SETTLE_S)
             return
         time.sleep(1.0)
-    raise AssertionError(f"{count} matches were not live within {STARTS_WITHIN_S:g} s")
+    raise NotLive(live, count)
 
 
 def used(system: System, services: Services, work: Callable[[], object]) -> dict[str, Line]:
