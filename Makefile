@@ -47,8 +47,8 @@ ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
 	@log=$$(mktemp); \
-	  (contract=0; $(PYTEST) tests/contract || contract=$$?; $(LINT) && $(PYTEST) tests/unit tests/simulation && exit $$contract) >$$log 2>&1 & lane=$$!; \
-	  $(PYTEST) tests/cluster; status=$$?; \
+	  (status=0; $(PYTEST) tests/contract || status=$$?; $(PYTEST) tests/unit || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
+	  status=0; $(PYTEST) tests/cluster || status=$$?; { $(LINT) && $(PYTEST) tests/simulation; } || status=$$?; \
 	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
 endif
 
