@@ -1,4 +1,4 @@
-"""How long from the SIGKILL of a match actor to the next forecast of its match? Fifty kills on the cluster profile.
+"""How long from the SIGKILL of a match actor to the next forecast of its match? On the cluster profile.
 
 Four matches at ten times real speed, so that a forecast is due twice a second and the feed is not what is waited for.
 Counted from just before the kill to the stamp of the first forecast of the next owner, as the log has it. The next
