@@ -28,22 +28,22 @@ class PatientForecaster:
         deadline, wait_s = time.monotonic() + self._timeout_s, 0.05
         while True:
             try:
-                return self._ask(inputs, deadline - time.monotonic())
+                return self._ask(inputs, deadline)
             except ForecasterUnavailable as error:
                 if time.monotonic() + wait_s > deadline:
                     raise ForecasterUnavailable(self._timeout_s, error.cause) from error
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, 1.0)
 
-    def _ask(self, inputs: list[ForecastInputs], left_s: float) -> list[Prediction]:
+    def _ask(self, inputs: list[ForecastInputs], deadline: float) -> list[Prediction]:
         try:
-            predictions = self._socket.predict(inputs, min(left_s, _TRY_S))
+            predictions = self._socket.predict(inputs, min(deadline - time.monotonic(), _TRY_S))
         except ForecasterUnavailable:
             if not self._is_alone():
                 raise
             from cluster.served import ask_for_match
 
-            return ask_for_match(inputs, left_s)
+            return ask_for_match(inputs, deadline - time.monotonic())
         self._alone_since = None
         return predictions
 

@@ -111,11 +111,8 @@ class Told(NamedTuple):
 def told(predictions: Sequence[Prediction]) -> list[Told]:
     """Encode the markets of each prediction; raises ValueError where a distribution is none."""
     made = [Made(each.model_version, each.basis, each.runtime) for each in predictions]
-    intervals, markets = (
-        [each.intervals for each in predictions],
-        markets_json([each.distribution for each in predictions]),
-    )
-    return list(map(Told, made, intervals, markets))
+    markets = markets_json([each.distribution for each in predictions])
+    return list(map(Told, made, [each.intervals for each in predictions], markets))
 
 
 def told_at_once(predictions: Predictions) -> list[Told]:

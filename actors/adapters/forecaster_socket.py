@@ -1,5 +1,6 @@
 """Asks the forecaster replicas of this machine, over the sockets on which they answer matches."""
 
+import os
 import random
 import socket
 import time
@@ -65,6 +66,8 @@ class ForecasterSocket:
         return self._connection
 
     def _connect(self) -> socket.socket:
+        if self._folder.is_dir() and self._folder.stat().st_uid != os.getuid():  # numbers from there are not ours
+            raise PermissionError(f"{self._folder} belongs to another user")
         paths = list(self._folder.glob(SOCKETS))
         for path in random.sample(paths, len(paths)):
             connection = socket.socket(socket.AF_UNIX)

@@ -108,6 +108,13 @@ def test_what_a_killed_replica_left_is_passed_over_and_removed(folder: Path) -> 
     assert not list(folder.iterdir())
 
 
+def test_a_folder_of_somebody_else_is_asked_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with replica(folder, "a"):
+        monkeypatch.setattr("os.getuid", lambda: folder.stat().st_uid + 1)
+        with pytest.raises(ForecasterUnavailable, match="belongs to another user"):
+            ForecasterSocket(folder).predict([PRICED], 1.0)
+
+
 def test_a_replica_that_hangs_takes_no_longer_than_was_given(folder: Path) -> None:
     folder.mkdir()
     with socket.socket(socket.AF_UNIX) as hung:
