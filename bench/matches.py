@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import psutil
 
 from actors.adapters.feed_data_root import list_matches
@@ -99,7 +98,7 @@ def in_play(services: Services, names: Sequence[str], more: Sequence[str] = ()) 
 def _wait_until_live(system: System, count: int) -> None:
     deadline, live = time.monotonic() + STARTS_WITHIN_S, 0
     while time.monotonic() < deadline:
-        matches = httpx.get(f"{system.base}/v1/matches", params={"limit": 1000}, timeout=30.0).json()["matches"]
+        matches = system.get("/v1/matches?limit=1000", timeout_s=30.0).json()["matches"]
         live = sum(match["phase"] == "live" for match in matches)
         if live >= count:
             time.sleep(SETTLE_S)

@@ -53,6 +53,8 @@ class System:
             f"ray.metrics_port={metrics}",
             *options,
         ]
+        # One for all: each request of `httpx.get` makes a client that reads all certificates there are, 20 ms.
+        self._http = httpx.Client(base_url=self.base, verify=False, limits=httpx.Limits(max_keepalive_connections=0))
         self._process: subprocess.Popen[str] | None = None
         self.output = folder.with_suffix(".out")
         self.config = load(self.options)
@@ -88,9 +90,13 @@ class System:
     def is_ready(self) -> bool:
         """Say whether the API says so."""
         try:
-            return httpx.get(f"{self.base}/readyz", timeout=2.0).status_code == 200
+            return self.get("/readyz", timeout_s=2.0).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def get(self, path: str, timeout_s: float = 10.0) -> httpx.Response:
+        """Ask its API, on a connection of its own; raises `httpx.HTTPError` where no answer comes."""
+        return self._http.get(path, timeout=timeout_s)
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Return our processes whose title contains `title`, such as `ray::MatchActor`."""

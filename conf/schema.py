@@ -6,6 +6,7 @@ says what an option makes different. Paths are relative to the folder in which t
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from conf.checks import MISSING, need, need_port, need_positive, need_rate, need_text, need_whole
@@ -212,6 +213,7 @@ class Config:
             taken[port] = key
 
 
+@cache
 def register() -> None:
     """Make the schemas known to Hydra; doing it again changes nothing."""
     from hydra.core.config_store import ConfigStore  # 5 MB, in each of all processes that get a configuration

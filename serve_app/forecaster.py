@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import torch
 from ray import serve
 from ray.exceptions import RayError
 
@@ -46,8 +45,10 @@ class Forecaster:
         make_deps: MakeDeps,
         settings: ForecasterSettings,
     ) -> None:
-        self._registry, self._replica = registry, serve.get_replica_context().replica_tag
+        import torch  # 2.6 s, which the process that deploys this does without
+
         torch.set_num_threads(1)
+        self._registry, self._replica = registry, serve.get_replica_context().replica_tag
         self._models = ReplicaModels(self._replica, load)
         self._batcher = Batcher(self._predict_rows, settings.batch_rows)
         self._hosted: Hosted | None = None

@@ -156,7 +156,7 @@ def _note_the_end(evening: Evening, system: System) -> None:
     evening.mark("told")
     evening.items = {match["match_id"]: match for match in _matches(system)}
     for match_id in last:
-        answer = httpx.get(f"{system.base}/v1/matches/{match_id}/forecast", timeout=10.0)
+        answer = system.get(f"/v1/matches/{match_id}/forecast")
         evening.bodies[match_id] = answer.raise_for_status().json()
 
 
@@ -174,7 +174,7 @@ def _until(evening: Evening, condition: Callable[[], object], timeout_s: float) 
 
 def _matches(system: System) -> list[dict[str, Any]]:
     try:
-        return list(httpx.get(f"{system.base}/v1/matches", timeout=10.0).raise_for_status().json()["matches"])
+        return list(system.get("/v1/matches").raise_for_status().json()["matches"])
     except httpx.HTTPError:
         return []
 

@@ -87,15 +87,15 @@ def _play(system: System, services: Services | None) -> Played:
     with a_page() as page:
         page.goto(system.base)
         page.evaluate(MARK)
-        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300)
+        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=0.1)
         scores = [_scores(page)]
-        _kill_ours(system, *(["replay.speed=30"] if services else []))  # so that a storm has its time
+        _kill_ours(system, f"replay.speed={30 if services else 120}")  # slow where a storm is to have its time
         if services is not None:
             played.storm = _brave_the_storm(system, services)
         eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=600, every_s=0.5)
         eventually(lambda: _history_is_complete(played), timeout_s=180, every_s=0.5)
         last = {fixture.match_id: counted(played.log, fixture)[-1].seq for fixture in played.fixtures}
-        eventually(lambda: played.reader.trader.last == last, timeout_s=120)
+        eventually(lambda: played.reader.trader.last == last, timeout_s=120, every_s=0.1)
         played.scores = (*scores, _scores(page))
         played.is_same_document = page.evaluate("window.openedOnce") == 1
     return played
@@ -114,7 +114,7 @@ def _kill_ours(system: System, *then: str) -> None:
 
 def _brave_the_storm(system: System, services: Services) -> Storm:
     """Lose each server while the matches go on; Cassandra is away until they are over."""
-    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300)
+    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=0.1)
     storm = Storm(system=system, services=services, watch=Watch(system.base))
     try:
         storm.wait_until_fresh()
@@ -255,7 +255,7 @@ def _totals(output: str) -> tuple[int, int]:
 
 def _matches(system: System) -> list[dict[str, object]]:
     try:
-        return list(httpx.get(f"{system.base}/v1/matches", timeout=5.0).raise_for_status().json()["matches"])
+        return list(system.get("/v1/matches").raise_for_status().json()["matches"])
     except httpx.HTTPError:
         return [{"phase": "unknown"}]
 
@@ -269,7 +269,7 @@ def _wait_for_minute(system: System, minute: int) -> None:
         clocks = [match["clock"] for match in _matches(system) if "clock" in match]
         return any(c["period"] == 2 or c["ms"] >= minute * 60_000 for c in clocks)  # type: ignore[index]
 
-    eventually(reached, timeout_s=300)
+    eventually(reached, timeout_s=300, every_s=0.1)
 
 
 def _history_is_complete(played: Played) -> bool:

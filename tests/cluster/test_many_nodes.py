@@ -123,7 +123,7 @@ def _joined(folder: Path, *options: str) -> Node:
 
 def _live(system: System) -> list[dict[str, Any]]:
     try:
-        matches = httpx.get(f"{system.base}/v1/matches", timeout=5.0).raise_for_status().json()["matches"]
+        matches = system.get("/v1/matches").raise_for_status().json()["matches"]
     except httpx.HTTPError:
         return []
     return [match for match in matches if match["phase"] == "live"]

@@ -120,7 +120,7 @@ def test_a_stopped_owner_that_comes_back_to_life_is_ignored_by_everybody(service
     open_history().close()
     writer = HistoryWriter(open_log, open_history)
     with spawned(own_until_killed) as zombie, ticking(log):
-        eventually(lambda: forecasts_of(log, 0) > 20, timeout_s=180)
+        eventually(lambda: forecasts_of(log, 0) > 20, timeout_s=180, every_s=0.2)
         assert zombie.pid is not None
         os.kill(zombie.pid, signal.SIGSTOP)
         owner = an_owner()
