@@ -87,11 +87,18 @@ def counted(fixtures: Mapping[str, Fixture], told: Fixture) -> Fixture:
     A lease is the first that the log has: two supervisors may run for a while, since a node that is cut off does not
     know it, and both may grant. Whoever reads the topic applies this rule, so no lock service is needed. A lease stays
     when the match is announced again, by whoever knows nothing of it; a partition of its own is nobody else's.
+
+    An id keeps its lease for ever, since snapshots and history know a match by its id and its offsets. A retired match
+    lives again only where it is announced with something new, such as a later kick-off, and its partition is free.
     """
     before = fixtures.get(told.match_id)
-    if before is not None and before.status != "retired" and before.lease is not None:
-        return replace(told, lease=before.lease)
-    return replace(told, lease=None) if _is_taken(fixtures, told) else told
+    if before is None or before.lease is None:
+        return replace(told, lease=None) if _is_taken(fixtures, told) else told
+    told = replace(told, lease=before.lease)
+    is_known = replace(told, status=before.status) == before
+    if before.status == "retired" and (is_known or _is_taken(fixtures, told)):
+        return before
+    return told
 
 
 def _is_taken(fixtures: Mapping[str, Fixture], told: Fixture) -> bool:

@@ -347,3 +347,43 @@ class TestLeases:
         last = log.topics[FIXTURES][0][-1]
         compacted.append(FIXTURES, 0, [NewRecord(key=last.key or "", value=last.value)])
         assert self.leases(compacted) == self.leases(log) == {"a:1": 0}
+
+    def ended(self) -> MemoryLog:
+        """Return a log in which `a:1` had partition 0 and is retired."""
+        log = MemoryLog()
+        announce(log, a_fixture("a:1"))
+        World(log).supervisor.tend()
+        book = FixtureBook(log)
+        book.refresh()
+        book.save(replace(book.fixtures["a:1"], status="retired"))
+        return log
+
+    def test_a_retired_match_that_is_announced_as_before_stays_retired(self) -> None:
+        log = self.ended()
+        announce(log, a_fixture("a:1"))
+        world = World(log)
+        world.supervisor.tend()
+        assert world.fixture("a:1").status == "retired"
+        assert world.runner.calls == []
+        assert decode_fixture(log.topics[FIXTURES][0][-1].value or b"").status == "retired"
+
+    def test_a_retired_match_that_is_played_later_goes_on_where_its_snapshots_and_its_history_are(self) -> None:
+        log = self.ended()
+        announce(log, a_fixture("b:2"))
+        lease = World(log).fixture("a:1").lease
+        announce(log, a_fixture("a:1", NOW + timedelta(hours=1)))
+        world = World(log)
+        assert (world.fixture("a:1").lease, world.fixture("a:1").status) == (lease, "scheduled")
+        world.supervisor.tend()
+        assert ("start", "a:1") in world.runner.calls
+        assert self.leases(log) == {"a:1": 0, "b:2": 1}
+
+    def test_a_retired_match_whose_partition_is_another_s_now_stays_retired(self) -> None:
+        log = self.ended()
+        announce(log, a_fixture("b:2"))
+        World(log).supervisor.tend()
+        announce(log, a_fixture("a:1", NOW + timedelta(hours=1)))
+        world = World(log)
+        world.supervisor.tend()
+        assert self.leases(log) == {"a:1": 0, "b:2": 0}
+        assert world.fixture("a:1").status == "retired"
