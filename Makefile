@@ -13,6 +13,7 @@ COMPILED := $(VENV)/compiled-$(shell cat training/*.py | cksum | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
+NICE := nice -n 10
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
@@ -41,15 +42,18 @@ DO ?= up
 services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
-# Two lanes side by side, one per core: what plays evenings mostly waits. Three starved each other of time.
+# Side by side: whole evenings, which mostly wait; real servers; and, with what time these leave, what needs only time.
+# Three lanes of the same right starved each other's tests that wait for real servers.
 test: setup browser servers
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	@log=$$(mktemp); \
-	  (status=0; $(PYTEST) tests/contract || status=$$?; $(PYTEST) tests/unit || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
-	  status=0; $(PYTEST) tests/cluster || status=$$?; { $(LINT) && $(PYTEST) tests/simulation; } || status=$$?; \
-	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
+	@logs=$$(mktemp -d); \
+	  $(PYTEST) tests/contract >$$logs/contract 2>&1 & contract=$$!; \
+	  (status=0; $(NICE) $(PYTEST) tests/unit || status=$$?; { $(LINT) && $(NICE) $(PYTEST) tests/simulation; } || status=$$?; exit $$status) \
+	    >$$logs/unit 2>&1 & unit=$$!; \
+	  status=0; $(PYTEST) tests/cluster || status=$$?; \
+	  wait $$unit || status=$$?; cat $$logs/unit; wait $$contract || status=$$?; cat $$logs/contract; rm -r $$logs; exit $$status
 endif
 
 soak: setup

@@ -11,21 +11,25 @@ import argparse
 import asyncio
 import hashlib
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
-import httpx
+import aiohttp
 import msgspec
 import torch
 from safetensors.torch import load, save
 
 from actors.domain.models import Committed
 from actors.domain.ports import ModelStore
-from bench.doors import wait_for
+from bench.doors import match_ids, wait_for
 from bench.harness import report, spread_ms
 from bench.running import System
 from cluster.audit import MODELS
@@ -33,13 +37,15 @@ from cluster.held_models import pack
 from cluster.models import ask
 
 SWAPS = 20
-RATE_PER_S = 200.0  # a client written with httpx falls behind that beside the swaps on two cores; its waiting counts
+RATE_PER_S = 500.0
+WARM_UP_S = 3.0
 EVERY = 10  # of so many requests one is a batch
 IN_FLIGHT = 256
 ASK_WITHIN_S = 90.0
 _LISTENS_WITHIN_S = 120.0
 WEIGHTS = "weights.safetensors"
 GOOD = ("touchline-all", "touchline-2017-12-01")
+JSON = {"Content-Type": "application/json"}
 BATCH = [{"score": [home, away]} for home in range(3) for away in range(3)]
 
 
@@ -59,6 +65,7 @@ def run(swaps: int = SWAPS, rate: float = RATE_PER_S) -> None:
 def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, object]:
     traffic, outcomes, took = Traffic(system.fast, rate), Counter[str](), list[float]()
     with closing(system.stores.log()) as log, closing(system.stores.history()) as history, traffic:
+        time.sleep(WARM_UP_S)
         for number in range(swaps):
             kind = "good" if number % 2 else list(BROKEN)[number // 2 % len(BROKEN)]
             version = put(history, kind, number)
@@ -66,15 +73,17 @@ def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, obje
             decided = ask(log, version, ASK_WITHIN_S)
             took.append(time.monotonic() - began)
             outcomes[f"{kind} {'committed' if isinstance(decided, Committed) else 'refused'}"] += 1
+    seen = traffic.seen
     return {
         "outcomes": dict(outcomes),
         "swap": spread_ms(took),
-        "requests": traffic.asked,
-        "failed": dict(traffic.failed),
-        "mixed": traffic.mixed,
-        "broken_answered": sum(version.startswith(tuple(BROKEN)) for version in traffic.versions),
-        "versions_seen": len(traffic.versions),
-        "request": spread_ms(traffic.latencies),
+        "requests": seen.asked,
+        "asked_per_s": round(seen.asked / seen.lasted_s, 1),
+        "failed": dict(seen.failed),
+        "mixed": seen.mixed,
+        "broken_answered": sum(version.startswith(tuple(BROKEN)) for version in seen.versions),
+        "versions_seen": len(seen.versions),
+        "request": spread_ms(seen.latencies),
     }
 
 
@@ -117,70 +126,93 @@ BROKEN: dict[str, Callable[[dict[str, bytes]], None]] = {
 
 
 class Traffic:
-    """Requests at a fixed rate from a thread of its own, while the block runs."""
+    """Requests at a fixed rate from a process of its own, while the block runs."""
 
     def __init__(self, base: str, rate: float) -> None:
-        self._base, self._every_s, self._match_id = base, 1 / rate, ""
-        self.asked, self.mixed, self.failed = 0, 0, Counter[str]()
-        self.versions, self.latencies = set[str](), list[float]()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic")
+        spawning = get_context("spawn")
+        self._stop, (self._told, telling) = spawning.Event(), spawning.Pipe(duplex=False)
+        self._process = spawning.Process(target=_send, args=(base, match_ids(base)[0], rate, self._stop, telling))
+        self.seen = Seen()
 
     def __enter__(self) -> "Traffic":
-        self._match_id = _a_match(self._base)
-        self._thread.start()
+        self._process.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
-
-    async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-        async with httpx.AsyncClient(base_url=self._base, timeout=30.0, limits=limits) as client:
-            under_way, due_s = set[asyncio.Task[None]](), time.monotonic()
-            while not self._stop.is_set():
-                due_s += self._every_s
-                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-                task = asyncio.create_task(self._ask(client, due_s, self.asked))
-                self.asked += 1
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-            await asyncio.gather(*under_way)
-
-    async def _ask(self, client: httpx.AsyncClient, due_s: float, number: int) -> None:
-        try:
-            path = f"/v1/matches/{self._match_id}/forecast"
-            if number % 2:
-                answer = await client.get(path)
-            elif number % EVERY:
-                answer = await client.post(path, json={"score": [number % 5, number % 3]})
-            else:
-                items = [{"match_id": self._match_id, **what_if} for what_if in BATCH]
-                answer = await client.post("/v1/forecasts:batch", json={"items": items})
-        except httpx.HTTPError as error:
-            self.failed[type(error).__name__] += 1
-            return
-        self.latencies.append(time.monotonic() - due_s)
-        if answer.status_code != httpx.codes.OK:
-            self.failed[str(answer.status_code)] += 1
-            return
-        body = answer.json()
-        made_by = {each["what_if"]["model_version"] for each in body["results"]} if "results" in body else set()
-        self.mixed += len(made_by) > 1
-        self.versions |= made_by or {body["model_version"]}
+        self.seen = self._told.recv()
+        self._process.join()
 
 
-def _a_match(base: str) -> str:
-    """Wait until a match has a forecast, and return its id."""
-    deadline = time.monotonic() + 120.0
-    while time.monotonic() < deadline:
-        for match in httpx.get(f"{base}/v1/matches", timeout=30.0).json()["matches"]:
-            match_id = str(match["match_id"])
-            if httpx.get(f"{base}/v1/matches/{match_id}/forecast", timeout=30.0).status_code == httpx.codes.OK:
-                return match_id
-        time.sleep(0.5)
-    raise AssertionError("no match has a forecast")
+@dataclass
+class Seen:
+    """What came of the requests."""
+
+    asked: int = 0
+    lasted_s: float = 0.0
+    mixed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    versions: set[str] = field(default_factory=set)
+    latencies: list[float] = field(default_factory=list)  # seconds since a request was due
+
+
+def _send(base: str, match_id: str, rate: float, stop: Event, telling: Connection) -> None:
+    seen = Seen()
+    asyncio.run(_keep_asking(seen, base, match_id, rate, stop))
+    telling.send(seen)
+
+
+async def _keep_asking(seen: Seen, base: str, match_id: str, rate: float, stop: Event) -> None:
+    async with aiohttp.ClientSession(base, connector=aiohttp.TCPConnector(limit=IN_FLIGHT)) as client:
+        under_way, began_s = set[asyncio.Task[None]](), time.monotonic()
+        while not stop.is_set():
+            due_s = began_s + seen.asked / rate
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            task = asyncio.create_task(_ask(seen, client, match_id, due_s, seen.asked))
+            seen.asked += 1
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        seen.lasted_s = time.monotonic() - began_s
+        await asyncio.gather(*under_way)
+
+
+async def _ask(seen: Seen, client: aiohttp.ClientSession, match_id: str, due_s: float, number: int) -> None:
+    path, body = f"/v1/matches/{match_id}/forecast", _json({"score": [number % 5, number % 3]})
+    if number % EVERY == 0:
+        path, body = "/v1/forecasts:batch", _json({"items": [{"match_id": match_id, **what_if} for what_if in BATCH]})
+    try:
+        async with client.get(path) if number % 2 else client.post(path, data=body, headers=JSON) as answer:
+            content = await answer.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        seen.failed[type(error).__name__] += 1
+        return
+    seen.latencies.append(time.monotonic() - due_s)
+    if answer.status != HTTPStatus.OK:
+        seen.failed[str(answer.status)] += 1
+        return
+    told = _told.decode(content)
+    made_by = {each.what_if.model_version for each in told.results if each.what_if} or {told.model_version}
+    seen.mixed += len(made_by) > 1
+    seen.versions |= made_by
+
+
+class _WhatIf(msgspec.Struct):
+    model_version: str
+
+
+class _Result(msgspec.Struct):
+    what_if: _WhatIf | None = None
+
+
+class _Told(msgspec.Struct):
+    """What an answer says of who made it, be it a forecast, a what-if or a batch of these."""
+
+    model_version: str = ""
+    results: list[_Result] = []
+
+
+_told = msgspec.json.Decoder(_Told)
+_json = msgspec.json.encode
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class HotRoutes:
         self._due: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._tally = Counter[int]()
+        self._refusals: dict[str, bytes] = {}  # of this second, by match
         self.tick()
 
     def tick(self) -> None:
@@ -65,6 +66,7 @@ class HotRoutes:
         for status, count in self._tally.items():
             self._api.activity.count(ROUTE, status, count)
         self._tally.clear()
+        self._refusals.clear()
 
     def shown(self, match_id: str) -> Shown | None:
         """Return the latest forecast of a match of the view; None: the app knows what to say."""
@@ -82,14 +84,14 @@ class HotRoutes:
         return b"%b%d\r\netag: %b\r\n\r\n%b" % (self._ok, len(body), tag.encode(), body)
 
     def ask(self, exchange: Exchange) -> None:
-        """Answer a what-if, soon; at once if it is not valid or too many wait."""
+        """Answer a what-if, soon; at once if too many wait or it is not valid."""
+        if len(self._waiting) + self._under_way >= self._most_waiting:
+            exchange.reply(self._full(exchange.shown))
+            return
         try:
             what_if = _what_if.decode(exchange.body)
         except NOT_READ as error:
             exchange.reply(self.refusal(decode_problem(error), exchange.shown))
-            return
-        if len(self._waiting) + self._under_way >= self._most_waiting:
-            exchange.reply(self.refusal(Overloaded("what-ifs", self._most_waiting), exchange.shown))
             return
         inputs = changed_inputs(exchange.shown.forecast.inputs, what_if)
         self._waiting.append((exchange, Asked(exchange.shown, inputs)))
@@ -103,6 +105,15 @@ class HotRoutes:
         problem = as_problem(error)
         self._tally[problem.status] += 1
         return encoded(response(problem, brief(ROUTE.format(match_id=shown.forecast.match_id)) if shown else None))
+
+    def _full(self, shown: Shown) -> bytes:
+        """Refuse a what-if since too many wait. Made once a second for each match: most answers are this one then."""
+        match_id = shown.forecast.match_id
+        if (made := self._refusals.get(match_id)) is None:
+            made = self._refusals[match_id] = self.refusal(Overloaded("what-ifs", self._most_waiting), shown)
+        else:
+            self._tally[HTTPStatus.TOO_MANY_REQUESTS] += 1
+        return made
 
     def _submit(self) -> None:
         """Hand what waits to the model in one call: it costs as much as some fifteen rows."""

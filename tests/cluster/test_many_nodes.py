@@ -87,7 +87,7 @@ def test_a_node_is_killed_and_its_matches_go_on_on_the_other(
         f"ray.address={address}",
         "serve.proxies=HeadOnly",
         "replay.loop=false",
-        "replay.speed=10",
+        "replay.speed=30",
         "match.priors=false",
     ]
     system = System(tmp_path / "data", [*options, *on(services.config, "nodes")])
