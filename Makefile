@@ -13,7 +13,7 @@ COMPILED := $(VENV)/compiled-$(shell cat training/*.py | cksum | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
-NICE := nice -n 10
+SOME := $(wildcard tests/unit/test_[a-c]*.py)  # of the unit tests, so that both lanes of `make test` take as long
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
@@ -42,18 +42,16 @@ DO ?= up
 services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
-# Side by side: whole evenings, which mostly wait; real servers; and, with what time these leave, what needs only time.
-# Three lanes of the same right starved each other's tests that wait for real servers.
+# Two lanes side by side, one per core: what plays evenings mostly waits. Three starved each other of time.
 test: setup browser servers
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	@logs=$$(mktemp -d); \
-	  $(PYTEST) tests/contract >$$logs/contract 2>&1 & contract=$$!; \
-	  (status=0; $(NICE) $(PYTEST) tests/unit || status=$$?; { $(LINT) && $(NICE) $(PYTEST) tests/simulation; } || status=$$?; exit $$status) \
-	    >$$logs/unit 2>&1 & unit=$$!; \
-	  status=0; $(PYTEST) tests/cluster || status=$$?; \
-	  wait $$unit || status=$$?; cat $$logs/unit; wait $$contract || status=$$?; cat $$logs/contract; rm -r $$logs; exit $$status
+	@log=$$(mktemp); \
+	  (status=0; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
+	    $(PYTEST) tests/contract || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
+	  status=0; $(PYTEST) tests/cluster || status=$$?; { $(LINT) && $(PYTEST) tests/simulation $(SOME); } || status=$$?; \
+	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
 endif
 
 soak: setup
