@@ -134,7 +134,10 @@ class RawClient:
 
     def is_ended(self) -> bool:
         """Say whether the server closed the connection and sent nothing more."""
-        return self._read.read(1) == b""
+        try:
+            return self._read.read(1) == b""
+        except ConnectionResetError:  # it had not read all that was sent
+            return True
 
     def close(self) -> None:
         self._read.close()
