@@ -21,6 +21,7 @@ from actors.domain.events import FeedRecord
 from actors.domain.fixtures import Fixture, Lease
 from actors.domain.forecast import ChainHead, EpochOpen, Forecast, Published, Pulse, encode_published
 from actors.domain.letters import dead_letter
+from actors.domain.markets import derive_all
 from actors.domain.match import (
     STATE_SCHEMA,
     MatchState,
@@ -264,9 +265,10 @@ class MatchSession:
         inferred = datetime.now(UTC)
         prev_hash, prev_model = self._published.row_hash, self._published.model_version
         forecasts = list[Forecast]()
-        for draft, prediction in zip(drafts, predictions, strict=True):
+        markets = derive_all([prediction.distribution for prediction in predictions])
+        for draft, prediction, derived in zip(drafts, predictions, markets, strict=True):
             place = Place(epoch=self.epoch, prev_hash=prev_hash, prev_model=prev_model)
-            forecast = assemble(draft, prediction, place, inferred, datetime.now(UTC))
+            forecast = assemble(draft, prediction, derived, place, inferred, datetime.now(UTC))
             prev_hash, prev_model = forecast.row_hash, forecast.model_version
             forecasts.append(forecast)
         self._published_to = self._append(forecasts)[-1] + 1

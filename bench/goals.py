@@ -62,6 +62,15 @@ GOALS = (
     Goal(bench="recover", says="next forecast of a match whose process was killed: p99 < 3 s", figure="p99_ms",
          at_most=3_000),
     Goal(bench="matches", says="100 matches under 10 GB", where={"matches": 100}, figure="total.mb", at_most=10_240),
+    Goal(bench="ingest", says="25 MB/s of 1 KB records, with forecasts", figure="mb_per_s", at_least=25,
+         where={"way": "ours", "size": 1_000, "forecasts": True}),
+    Goal(bench="ingest", says="50,000 records/s of 300 B", figure="records_per_s", at_least=50_000,
+         where={"way": "ours", "size": 300, "forecasts": False}),
+    *(
+        Goal(bench="ingest", says=f"ahead of {other}, {size} B", figure="records_per_s", at_least=1.0,
+             where={"way": "ours", "size": size, "forecasts": False}, times={"way": other, "size": size})
+        for other in ("quix", "bytewax") for size in (300, 1_000)
+    ),
     Goal(bench="autoscale", says="no failed request", figure="failed", at_most=0),
     Goal(bench="autoscale", says="no stream cut", figure="cut", at_most=0),
     Goal(bench="autoscale", says="a replica more within 30 s", figure="grew_after_s", at_most=30),

@@ -22,7 +22,7 @@ from actors.domain.forecast import (
     row_hash,
     worst,
 )
-from actors.domain.markets import ThreeWay, derive_markets, settle
+from actors.domain.markets import Markets, ThreeWay, settle
 from actors.domain.match import Book, MatchState, forecast_inputs
 from actors.domain.overround import fair, overround
 
@@ -52,10 +52,11 @@ class Place(Struct, frozen=True, kw_only=True):
     prev_model: str | None = None  # None: it is the match's first
 
 
-def assemble(draft: Draft, prediction: Prediction, place: Place, inferred: datetime, published: datetime) -> Forecast:
-    """Return the forecast to be appended to the log, chained to the one before it."""
+def assemble(
+    draft: Draft, prediction: Prediction, markets: Markets, place: Place, inferred: datetime, published: datetime
+) -> Forecast:
+    """Return the forecast to be appended to the log, chained to the one before it; `markets`: the prediction's."""
     state, summary = draft.state, draft.state.summary
-    markets = derive_markets(prediction.distribution)
     status, reasons = _with_fallback(draft, prediction)
     snapshot_id, _ = feature_snapshot(draft.inputs)
     open_forecast = Forecast(

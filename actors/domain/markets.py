@@ -114,7 +114,13 @@ def derive_markets(dist: ScoreDistribution) -> Markets:
     Raises:
         ValueError: The distribution is none: see `on_lattice`; or the next goal does not go with it.
     """
-    return read_markets(dist.score, at.market_values(stacked([dist]))[0].tolist())
+    return derive_all([dist])[0]
+
+
+def derive_all(dists: Sequence[ScoreDistribution]) -> list[Markets]:
+    """Do so for one or more distributions: the same values, for a third of the time where there are many."""
+    values = at.market_values(stacked(dists)).tolist()
+    return [read_markets(dist.score, row) for dist, row in zip(dists, values, strict=True)]
 
 
 def read_markets(score: Score, values: Sequence[float]) -> Markets:

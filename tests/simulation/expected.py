@@ -8,6 +8,7 @@ from actors.domain.assemble import Draft, Place, assemble
 from actors.domain.fixtures import Fixture
 from actors.domain.forecast import GENESIS
 from actors.domain.letters import dead_letter
+from actors.domain.markets import derive_markets
 from actors.domain.match import MatchState, forecast_inputs, new_match, state_hash
 from actors.domain.ports import FEED, LogRecord
 from actors.machines.match import DeadLetter, Entry, Reforecast, step
@@ -75,7 +76,8 @@ def _row(state: MatchState, trigger: str, prev_hash: str) -> ExpectedRow:
         logged=START,
     )
     [prediction] = predict([inputs])
-    forecast = assemble(draft, prediction, Place(epoch=0, prev_hash=prev_hash), START, START)
+    markets = derive_markets(prediction.distribution)
+    forecast = assemble(draft, prediction, markets, Place(epoch=0, prev_hash=prev_hash), START, START)
     return ExpectedRow(seq=state.offset, row_hash=forecast.row_hash, may_be_left_out=trigger == "tick")
 
 

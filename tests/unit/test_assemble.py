@@ -90,7 +90,7 @@ def forecast_of(*told: Told, basis: str = "prices", prev_model: str | None = Non
     )
     prediction = replace(predict_one(inputs), basis=basis)
     place = Place(epoch=3, prev_hash="a" * 64, prev_model=prev_model)
-    return assemble(draft, prediction, place, KICK_OFF, KICK_OFF)
+    return assemble(draft, prediction, derive_markets(prediction.distribution), place, KICK_OFF, KICK_OFF)
 
 
 def edge_of(*told: Told, basis: str = "prices") -> tuple[float, float, float] | None:

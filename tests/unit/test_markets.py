@@ -12,7 +12,7 @@ from penaltyblog.models import FootballProbabilityGrid
 
 from actors.domain.distribution import MAX_REMAINING, FloatArray, ScoreDistribution
 from actors.domain.events import Score
-from actors.domain.markets import HandicapLine, Markets, TotalLine, derive_markets, settle, total_lines
+from actors.domain.markets import HandicapLine, Markets, TotalLine, derive_all, derive_markets, settle, total_lines
 from actors.domain.markets_json import markets_json
 from tests.unit import markets_reference
 
@@ -341,6 +341,7 @@ def test_a_batch_gives_the_bytes_of_each_forecast_alone_derived_market_by_market
     expected = [msgspec.json.encode(markets_reference.derive_markets(dist)) for dist in dists]
     assert markets_json(dists) == expected
     assert [msgspec.json.encode(derive_markets(dist)) for dist in dists] == expected
+    assert [msgspec.json.encode(markets) for markets in derive_all(dists)] == expected
 
 
 @given(dist=distributions, cells=st.lists(st.floats(0, 1), min_size=SIZE * SIZE, max_size=SIZE * SIZE))
