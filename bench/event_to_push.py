@@ -21,6 +21,7 @@ from bench.running import System, on, servers_of_its_own
 
 WARM_UP_S = 15.0
 MEASURE_S = 90.0
+NOT_TIMED = "prematch"  # what ratings say before kick-off is due at no moment; it comes when it is computed
 
 
 def run() -> None:
@@ -55,8 +56,10 @@ def _ages(base: str) -> list[tuple[float, str]]:
         if event == "heartbeat":
             continue
         triggers[body["match_id"]] = body.get("trigger", triggers.get(body["match_id"], "unknown"))
-        if event == "delta" and "as_of" in body and time.monotonic() - began > WARM_UP_S:
-            ages.append((age_s(body), triggers[body["match_id"]]))
+        trigger = triggers[body["match_id"]]
+        is_timed = event == "delta" and "as_of" in body and trigger != NOT_TIMED
+        if is_timed and time.monotonic() - began > WARM_UP_S:
+            ages.append((age_s(body), trigger))
     return ages
 
 
