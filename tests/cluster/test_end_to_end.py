@@ -37,6 +37,7 @@ from tests.unit.fakes import MemoryLog, MemorySnapshots
 
 NAMES = [f"cluster/demo/wyscout_{number}.json.xz" for number in (2499781, 2499841)]
 MATCHES = len(NAMES)
+_LOOK_EVERY_S = 0.5  # through Serve's ingress each look takes 30 ms of CPU
 MARK = "window.openedOnce = (window.openedOnce || 0) + 1"
 OPTIONS = [
     f"replay.matches={NAMES}",
@@ -87,7 +88,7 @@ def _play(system: System, services: Services | None) -> Played:
     with a_page() as page:
         page.goto(system.base)
         page.evaluate(MARK)
-        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=0.1)
+        eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=_LOOK_EVERY_S)
         scores = [_scores(page)]
         _kill_ours(system, f"replay.speed={30 if services else 120}")  # slow where a storm is to have its time
         if services is not None:
@@ -114,7 +115,7 @@ def _kill_ours(system: System, *then: str) -> None:
 
 def _brave_the_storm(system: System, services: Services) -> Storm:
     """Lose each server while the matches go on; Cassandra is away until they are over."""
-    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=0.1)
+    eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=_LOOK_EVERY_S)
     storm = Storm(system=system, services=services, watch=Watch(system.base))
     try:
         storm.wait_until_fresh()
@@ -269,7 +270,7 @@ def _wait_for_minute(system: System, minute: int) -> None:
         clocks = [match["clock"] for match in _matches(system) if "clock" in match]
         return any(c["period"] == 2 or c["ms"] >= minute * 60_000 for c in clocks)  # type: ignore[index]
 
-    eventually(reached, timeout_s=300, every_s=0.1)
+    eventually(reached, timeout_s=300, every_s=_LOOK_EVERY_S)
 
 
 def _history_is_complete(played: Played) -> bool:

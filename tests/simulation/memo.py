@@ -109,11 +109,11 @@ def _replacing(function: Function) -> Function:
 def _assembling(function: Function) -> Function:
     kept: dict[Any, Any] = {}
 
-    def assemble(draft: Any, prediction: Any, place: Any, inferred: Any, published: Any) -> Any:
+    def assemble(draft: Any, prediction: Any, markets: Any, place: Any, inferred: Any, published: Any) -> Any:
         key = (id(draft), id(prediction), place.epoch, place.prev_hash, inferred, published)
         found = kept.get(key)
         if found is None:
-            found = kept[key] = ((draft, prediction), function(draft, prediction, place, inferred, published))
+            found = kept[key] = ((draft, prediction), function(draft, prediction, markets, place, inferred, published))
         return found[1]
 
     return assemble
@@ -138,6 +138,11 @@ def _encoding(function: Function) -> Function:
         return remembered(record) if isinstance(record, Forecast) else function(record)
 
     return encode
+
+
+def _deriving(function: Function) -> Function:
+    one = by_identity(lambda distribution: function([distribution])[0])
+    return lambda distributions: list(map(one, distributions))
 
 
 def _predicting(function: Function) -> Function:
@@ -165,7 +170,7 @@ _REMEMBERED: tuple[tuple[str, Callable[[Function], Function], tuple[Any, ...]], 
     ("decode_state", by_values, (session, world)),
     ("state_hash", by_identity, (session,)),
     ("new_match", by_identity, (session,)),
-    ("derive_markets", by_identity, (assembling,)),
+    ("derive_all", _deriving, (session,)),
     ("fair", by_values, (assembling,)),
     ("decode_published", by_value, (ownership, history_writer, chain, reader, world, verdict)),
     ("feature_snapshot", by_value, (history_writer,)),
