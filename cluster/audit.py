@@ -21,7 +21,7 @@ from actors.domain.chain import Fault, check_chain
 from actors.domain.distribution import Forecaster, ForecastInputs
 from actors.domain.errors import ForecastingError, OffsetOutOfRange, SetupError
 from actors.domain.forecast import ChainHead, Published, decode_published
-from actors.domain.markets import derive_markets
+from actors.domain.markets import derive_all
 from actors.domain.ports import FORECASTS, ChainHeadRow, EventLog, History, HistoryWriterPort, PredictionRow
 from actors.domain.published import read_all
 from actors.domain.replay_check import Recorded, ReplayResult, compare, read_inputs, read_recorded
@@ -127,8 +127,10 @@ def _recomputed(page: list[Recorded], history: History, models: Mapping[str, For
             raise SetupError(f"model {version!r} is not held, only {', '.join(sorted(models)) or 'none'}; see --models")
         rows = [row for row in page if row.model_version == version]
         inputs = [_inputs(history, row) for row in rows]
-        for row, prediction in zip(rows, models[version].predict(inputs), strict=True):
-            yield compare(row, prediction, derive_markets(prediction.distribution))
+        predictions = models[version].predict(inputs)
+        markets = derive_all([prediction.distribution for prediction in predictions])
+        for row, prediction, derived in zip(rows, predictions, markets, strict=True):
+            yield compare(row, prediction, derived)
 
 
 def _recorded(row: PredictionRow) -> Recorded:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from actors.domain.distribution import ForecastInputs, Prediction
 from actors.domain.explain import Explanation, Said, explain, path
 from actors.domain.forecast import Forecast
-from actors.domain.markets import ThreeWay, derive_markets
+from actors.domain.markets import ThreeWay, derive_all
 from actors.domain.ports import History
 from serve_app.body import Shown
 from serve_app.freshness import Freshness
@@ -93,4 +93,4 @@ async def _between(told: Sequence[Said], predict: Predict) -> Explanation | None
 
 
 def _chances(predictions: Sequence[Prediction]) -> list[ThreeWay]:
-    return [derive_markets(prediction.distribution).one_x_two for prediction in predictions]
+    return [markets.one_x_two for markets in derive_all([prediction.distribution for prediction in predictions])]
