@@ -15,9 +15,8 @@ from bench.running import local_servers
 from cluster.services.servers import Services
 from tests.servers import announced
 
-# CI draws the same examples each time, so that a change is judged by what it changed; elsewhere new ones are drawn, and
-# more of them, unless a test says how many.
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+# CI draws the same examples each time, so that a change is judged by what it changed; elsewhere new ones are drawn.
+settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
 
