@@ -84,14 +84,14 @@ class HotRoutes:
         return b"%b%d\r\netag: %b\r\n\r\n%b" % (self._ok, len(body), tag.encode(), body)
 
     def ask(self, exchange: Exchange) -> None:
-        """Answer a what-if, soon; at once if too many wait or it is not valid."""
-        if len(self._waiting) + self._under_way >= self._most_waiting:
-            exchange.reply(self._full(exchange.shown))
-            return
+        """Answer a what-if, soon; at once if it is not valid or too many wait."""
         try:
             what_if = _what_if.decode(exchange.body)
         except NOT_READ as error:
             exchange.reply(self.refusal(decode_problem(error), exchange.shown))
+            return
+        if len(self._waiting) + self._under_way >= self._most_waiting:
+            exchange.reply(self._full(exchange.shown))
             return
         inputs = changed_inputs(exchange.shown.forecast.inputs, what_if)
         self._waiting.append((exchange, Asked(exchange.shown, inputs)))
