@@ -130,12 +130,14 @@ class Traffic:
 
     def __init__(self, base: str, rate: float) -> None:
         spawning = get_context("spawn")
-        self._stop, (self._told, telling) = spawning.Event(), spawning.Pipe(duplex=False)
-        self._process = spawning.Process(target=_send, args=(base, match_ids(base)[0], rate, self._stop, telling))
+        self._stop, (self._told, self._telling) = spawning.Event(), spawning.Pipe(duplex=False)
+        self._process = spawning.Process(target=_send, args=(base, match_ids(base)[0], rate, self._stop, self._telling))
         self.seen = Seen()
 
     def __enter__(self) -> "Traffic":
         self._process.start()
+        self._telling.close()  # only it holds that end now, so its death is heard of
+        self._told.recv()  # it has imported all it needs, and asks
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,6 +159,7 @@ class Seen:
 
 
 def _send(base: str, match_id: str, rate: float, stop: Event, telling: Connection) -> None:
+    telling.send(None)
     seen = Seen()
     asyncio.run(_keep_asking(seen, base, match_id, rate, stop))
     telling.send(seen)
