@@ -15,6 +15,9 @@ PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
 SOME := $(wildcard tests/unit/test_[a-c]*.py)  # of the unit tests, so that both lanes of `make test` take as long
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
+COMPILE = echo "Setting up: compiling the network's loops (half a minute)"; \
+  $(PY) -c "from pathlib import Path; from training.network import load_model; load_model(Path('training/models/touchline-all'))" \
+  && rm -f $(VENV)/compiled-* && touch $(COMPILED)
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
@@ -22,7 +25,7 @@ export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO := 0
 # uv leaves byte code to the first import. Where that may not be kept, each of our processes takes 8 s to import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test soak lint bench clean setup browser servers services generators
+.PHONY: help run test soak lint bench clean setup installed packages browser servers services generators
 
 help:
 	@echo "make run    set up, start Touchline with the demo matches, print where to look (ARGS='replay.speed=1' for options)"
@@ -43,21 +46,22 @@ services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
 # Two lanes side by side, one per core: what plays evenings mostly waits. Three starved each other of time.
-test: setup browser servers
+# While one compiles the network's loops, the other checks what needs none of them.
+test: installed
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
 	@log=$$(mktemp); \
-	  (status=0; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
+	  (status=0; test -e $(COMPILED) || { $(COMPILE); } || exit; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
 	    $(PYTEST) tests/contract || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
-	  status=0; $(PYTEST) tests/cluster || status=$$?; { $(LINT) && $(PYTEST) tests/simulation $(SOME); } || status=$$?; \
+	  status=0; { $(LINT); } || status=$$?; $(PYTEST) tests/cluster || status=$$?; $(PYTEST) tests/simulation $(SOME) || status=$$?; \
 	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
 endif
 
 soak: setup
 	$(PY) -m pytest -m soak tests/cluster tests/contract $(ARGS)
 
-lint: setup
+lint: $(STAMP)
 	$(LINT)
 
 # With the others that we are measured against, and the load generators.
@@ -78,9 +82,7 @@ setup: $(COMPILED)
 
 # Once for each state of the code; else every process of a first start would compile the network's loops for itself.
 $(COMPILED): $(STAMP)
-	@echo "Setting up: compiling the network's loops (half a minute)"
-	@$(PY) -c "from pathlib import Path; from training.network import load_model; load_model(Path('training/models/touchline-all'))"
-	@rm -f $(VENV)/compiled-* && touch $@
+	@$(COMPILE)
 
 $(STAMP): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Touchline needs Python 3.11 (python3.11 with its venv module); none was found on the PATH" >&2; exit 2; }
@@ -90,6 +92,14 @@ $(STAMP): requirements.txt
 	  || { echo "uv could not install them; pip tries, which takes longer" >&2; $(PY) -m pip install -q --disable-pip-version-check -r requirements.txt; }
 	@rm -f $(VENV)/installed-* && touch $@
 	@echo "Set up."
+
+# Python's packages and Debian's at the same time.
+installed:
+	@$(MAKE) --no-print-directory -j2 $(STAMP) packages
+
+packages:
+	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory servers
 
 browser:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 || { echo "the browser test needs Debian's chromium: apt-get install chromium" >&2; exit 2; }; \

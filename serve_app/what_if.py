@@ -37,24 +37,24 @@ def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
         changes["home_reds"], changes["away_reds"] = what_if.reds
     if what_if.prices is not None:
         changes |= _prices(what_if)
-    changed = msgspec.structs.replace(inputs, **changes)
-    if inputs.goals is None or (what_if.score is None and what_if.clock is None):
-        return changed
-    return msgspec.structs.replace(changed, goals=goals_of(changed))
+    if what_if.score is not None or what_if.clock is not None:
+        changes["goals"] = goals_of(msgspec.structs.replace(inputs, **changes))
+    return msgspec.structs.replace(inputs, **changes)
 
 
 def goals_of(inputs: ForecastInputs) -> tuple[GoalAt, ...] | None:
     """Return the goals that make the inputs' score by their clock: the last ones are gone, new ones fall now."""
     if inputs.goals is None:
         return None
-    now = (inputs.period, inputs.clock_ms)
-    goals = list[GoalAt]()
-    counts: tuple[tuple[Side, int], ...] = (("home", inputs.home_goals), ("away", inputs.away_goals))
-    for side, count in counts:
-        scored = [min((goal.period, goal.clock_ms), now) for goal in inputs.goals if goal.side == side][:count]
-        scored += [now] * (count - len(scored))
-        goals += [GoalAt(period, clock_ms, side) for period, clock_ms in scored]
-    return tuple(sorted(goals, key=lambda goal: (goal.period, goal.clock_ms)))
+    now, goals = (inputs.period, inputs.clock_ms), list[GoalAt]()
+    missing: dict[Side, int] = {"home": inputs.home_goals, "away": inputs.away_goals}
+    for goal in inputs.goals:
+        if missing[goal.side] > 0 and (goal.period, goal.clock_ms) < now:
+            missing[goal.side] -= 1
+            goals.append(goal)
+    for side, count in missing.items():
+        goals += [GoalAt(*now, side)] * count
+    return tuple(goals)
 
 
 def _prices(what_if: WhatIf) -> dict[str, object]:
@@ -133,7 +133,8 @@ class WhatIfs:
     def answers(self, asked: Sequence[Asked], said: Sequence[Told]) -> list[bytes]:
         """Return the answer to each, encoded; raises Overloaded, and then none is recorded."""
         at = self._now()
-        fresh = {id(each.shown): self._freshness(each.shown) for each in asked}
+        shown_once = {id(each.shown): each.shown for each in asked}
+        fresh = {place: self._freshness(shown) for place, shown in shown_once.items()}
         rows, changes = list[Row](), list[dict[str, Change]]()
         for (shown, inputs), one in zip(asked, said, strict=True):
             changed = differences(shown.forecast.inputs, inputs)

@@ -28,7 +28,7 @@ from actors.domain.ports import EventRow, HistoryBatch, NewRecord
 from tests.conftest import eventually
 from tests.contract import children
 from tests.contract.children import a_batch, a_snapshot
-from tests.contract.twins import SPAWN, TOPIC, finish, open_log, spawned
+from tests.contract.twins import TOPIC, finish, open_log, spawned
 
 COUNTS = {TOPIC: 48}
 NOBODY = 65534
@@ -282,11 +282,10 @@ class TestBells:
         log = open_log("sqlite", str(tmp_path))
         log.append(TOPIC, 0, a_record())
         assert log.read(TOPIC, {0: 1}, 1, wait_s=0) == [], "now the reader trusts the bell"
-        process = SPAWN.Process(target=append_and_die_before_ringing, args=(str(tmp_path),))
-        process.start()
-        found = log.read(TOPIC, {0: 1}, 1, wait_s=30.0)
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        with spawned(append_and_die_before_ringing, str(tmp_path)) as process:
+            found = log.read(TOPIC, {0: 1}, 1, wait_s=30.0)
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
         assert [record.value for record in found] == [b"silent"]
         log.close()
 

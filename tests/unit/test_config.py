@@ -151,21 +151,26 @@ WRONG_ON_THE_CLUSTER = {
 }
 
 
-@pytest.mark.parametrize(("override", "problem"), WRONG.items(), ids=WRONG)
-def test_a_mistake_is_one_sentence_naming_the_key_in_full(command_line: Run, override: str, problem: str) -> None:
-    assert command_line(override) == (EXIT_SETUP, f"{problem}\n", None)
-
-
-@pytest.mark.parametrize(("override", "problem"), WRONG_ON_THE_CLUSTER.items(), ids=WRONG_ON_THE_CLUSTER)
-def test_a_mistake_about_a_server_is_one_too(command_line: Run, override: str, problem: str) -> None:
-    assert command_line("profile=cluster", override) == (EXIT_SETUP, f"{problem}\n", None)
+OF_EACH_KIND = [override for override, problem in WRONG.items() if " must be " not in problem] + ["replay.speed=-1"]
 
 
 @pytest.mark.parametrize(("override", "problem"), WRONG.items(), ids=WRONG)
-def test_a_tool_that_loads_a_configuration_is_told_the_same_sentence(override: str, problem: str) -> None:
+def test_a_mistake_is_one_sentence_naming_the_key_in_full(override: str, problem: str) -> None:
     with pytest.raises(WrongOptions) as refused:
         load([override])
     assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize(("override", "problem"), WRONG_ON_THE_CLUSTER.items(), ids=WRONG_ON_THE_CLUSTER)
+def test_a_mistake_about_a_server_is_one_too(override: str, problem: str) -> None:
+    with pytest.raises(WrongOptions) as refused:
+        load(["profile=cluster", override])
+    assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize("override", OF_EACH_KIND)
+def test_a_command_line_says_the_same_sentence(command_line: Run, override: str) -> None:
+    assert command_line(override) == (EXIT_SETUP, f"{WRONG[override]}\n", None)
 
 
 def test_every_section_has_a_mistake_above() -> None:
