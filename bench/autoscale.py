@@ -6,7 +6,6 @@ change of the load to the moment a replica more, or less, was there. An SSE stre
 often it broke. Settings are the shipped ones (conf/schema.py, ServeConfig), the delays among them.
 """
 
-import argparse
 import threading
 import time
 from collections.abc import Sequence
@@ -27,14 +26,16 @@ _LOOK_EVERY_S = 0.5
 Seen = tuple[float, int]  # seconds since the load changed, replicas
 
 
-def run(low_per_s: float | None = None, high_s: float = HIGH_S, fallen_s: float = FALLEN_S) -> None:
+def run(
+    low_per_s: float | None = None, low_s: float = LOW_S, high_s: float = HIGH_S, fallen_s: float = FALLEN_S
+) -> None:
     """Print one line."""
     need("wrk")
     need("h2load")
     with live_system([]) as (system, matches), Watch(system.base, system.pid) as watch:
         low = low_per_s or LOW_SHARE * _capacity(system, matches)
         urls = [f"{system.fast}/v1/matches/{match_id}/forecast" for match_id in matches]
-        phases = {"low": (low, LOW_S), "high": (TIMES * low, high_s), "fallen": (low, fallen_s)}
+        phases = {"low": (low, low_s), "high": (TIMES * low, high_s), "fallen": (low, fallen_s)}
         lines: dict[str, Line] = {}
         for name, (rate, seconds) in phases.items():
             with Replicas(system) as replicas:
@@ -47,7 +48,7 @@ def run(low_per_s: float | None = None, high_s: float = HIGH_S, fallen_s: float 
         "cut": watch.lost,
         "phases": lines,
     }
-    lengths = {"low_s": LOW_S, "high_s": high_s, "fallen_s": fallen_s}
+    lengths = {"low_s": low_s, "high_s": high_s, "fallen_s": fallen_s}
     report("autoscale", {"low_per_s": round(low, 1), "times": TIMES, **lengths}, result)
 
 
@@ -107,11 +108,3 @@ def changed_after_s(changed: Sequence[Seen], *, up: bool) -> float | None:
         if (after[1] > before[1]) == up:
             return after[0]
     return None
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--low-per-s", type=float)
-    parser.add_argument("--high-s", type=float, default=HIGH_S)
-    parser.add_argument("--fallen-s", type=float, default=FALLEN_S)
-    run(**vars(parser.parse_args()))

@@ -28,20 +28,20 @@ _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")
 _systems: dict[str, Callable[[], object]] = {}  # of a worker
 
 
-def run() -> None:
+def run(rounds: int = ROUNDS, round_s: float = ROUND_S) -> None:
     """Print one line per system and number of processes."""
     os.environ |= _ONE_THREAD  # workers inherit it
     for processes in (1, 2):
         with multiprocessing.get_context("spawn").Pool(processes, _prepare) as pool:
             rates: dict[str, list[float]] = {}
             costs: dict[str, list[float]] = {}
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 for name in ("ours", "arrays", "torch", "network", "markets"):
-                    done = pool.map(_measure, [name] * processes, chunksize=1)
+                    done = pool.starmap(_measure, [(name, round_s)] * processes, chunksize=1)
                     rates.setdefault(name, []).append(sum(rows / wall_s for rows, wall_s, _ in done))
                     costs.setdefault(name, []).append(sum(cpu_s / rows for rows, _, cpu_s in done) / processes)
         for name, found in rates.items():
-            config = {"system": name, "processes": processes, "rows": ROWS, "rounds": ROUNDS, "seed": SEED}
+            config = {"system": name, "processes": processes, "rows": ROWS, "rounds": rounds, "seed": SEED}
             report("batch", config, _result(found, costs[name]))
 
 
@@ -54,11 +54,11 @@ def _result(rates: Sequence[float], costs: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _measure(name: str) -> tuple[int, float, float]:
+def _measure(name: str, round_s: float) -> tuple[int, float, float]:
     """Return how many forecasts were made in a round, in how many seconds, with how much CPU."""
     work, rows = _systems[name], 0
     began, cpu_began = time.perf_counter(), time.process_time()
-    while (wall_s := time.perf_counter() - began) < ROUND_S:
+    while (wall_s := time.perf_counter() - began) < round_s:
         work()
         rows += ROWS
     return rows, wall_s, time.process_time() - cpu_began

@@ -21,38 +21,39 @@ from bench.running import System, on, servers_of_its_own
 
 WARM_UP_S = 15.0
 MEASURE_S = 90.0
+SPEEDS = (1, 10)
 NOT_TIMED = "prematch"  # what ratings say before kick-off is due at no moment; it comes when it is computed
 
 
-def run() -> None:
+def run(speeds: tuple[int, ...] = SPEEDS, measure_s: float = MEASURE_S) -> None:
     """Print one line per profile and speed."""
     with servers_of_its_own() as services:
-        for speed in (1, 10):
+        for speed in speeds:
             for profile in ("embedded", "cluster"):
                 options = on(services.config, f"push{speed}") if profile == "cluster" else []
-                _measure(profile, speed, options)
+                _measure(profile, speed, options, measure_s)
 
 
-def _measure(profile: str, speed: int, options: list[str]) -> None:
+def _measure(profile: str, speed: int, options: list[str], measure_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         system = System(Path(folder) / "data", [f"replay.speed={speed}", *options])
         try:
             system.start()
-            ages = _ages(system.base)
+            ages = _ages(system.base, measure_s)
         finally:
             system.stop()
     triggers = {"events": [a for a, t in ages if t != "tick"], "ticks": [a for a, t in ages if t == "tick"]}
     result: dict[str, Any] = {"n": len(ages), **spread_ms([age for age, _ in ages])}
     result |= {name: {"n": len(a), **spread_ms(a)} for name, a in triggers.items() if a}
-    config = {"profile": profile, "speed": speed, "matches": 4, "measure_s": MEASURE_S}
+    config = {"profile": profile, "speed": speed, "matches": 4, "measure_s": measure_s}
     report("event_to_push", config, result)
 
 
-def _ages(base: str) -> list[tuple[float, str]]:
+def _ages(base: str, measure_s: float) -> list[tuple[float, str]]:
     """Return (age in seconds, trigger) of each forecast pushed in the time of the measurement."""
     ages, triggers = [], dict[str, str]()  # a delta leaves out what did not change
     began = time.monotonic()
-    for event, body in messages(base, until=began + WARM_UP_S + MEASURE_S):
+    for event, body in messages(base, until=began + WARM_UP_S + measure_s):
         if event == "heartbeat":
             continue
         triggers[body["match_id"]] = body.get("trigger", triggers.get(body["match_id"], "unknown"))

@@ -3,12 +3,10 @@
 On the cluster profile, at real speed. Lines hold CPU in seconds per second and memory (PSS) in play, first at rest,
 then with what-ifs at a constant rate through the replicas' listener (h2load): the difference is what a request costs,
 whoever pays it. Kafka, Cassandra and Redis are counted, the generator is not. bench/matches goes on to 100 matches,
-as this does with `--matches 1 16 100`.
+as this does with `matches=1,16,100`.
 """
 
-import argparse
 import time
-from collections.abc import Sequence
 
 from bench.doors import match_ids
 from bench.generators import Load, h2load, need
@@ -24,7 +22,7 @@ _ROOM = 0.95  # of the rate must be achieved
 BODY = b'{"score":[1,0],"clock":{"period":2,"ms":1200000}}'
 
 
-def run(matches: Sequence[int] = MATCHES, replicas: Sequence[int] = REPLICAS, rate: float = RATE_PER_S) -> None:
+def run(matches: tuple[int, ...] = MATCHES, replicas: tuple[int, ...] = REPLICAS, rate: float = RATE_PER_S) -> None:
     """Print one line per number of matches with one replica, and per number of replicas with four matches."""
     need("h2load")
     names = recorded(max(*matches, MATCHES_OF_REPLICAS))
@@ -56,11 +54,3 @@ def _costs(system: System, services: Services, rate: float) -> Line:
         "total_loaded": total(loaded),
         "kinds": at_rest,
     }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--matches", type=int, nargs="+", default=MATCHES)
-    parser.add_argument("--replicas", type=int, nargs="+", default=REPLICAS)
-    parser.add_argument("--rate", type=float, default=RATE_PER_S)
-    run(**vars(parser.parse_args()))

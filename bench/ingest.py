@@ -15,9 +15,9 @@ import os
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -40,7 +40,7 @@ READ_BATCH = 2_048
 OTHERS = ("quix", "bytewax")
 
 
-def run() -> None:
+def run(matches: tuple[int, ...] = MATCHES, sizes: tuple[int, ...] = SIZES, passes: int = PASSES) -> None:
     """Print one line per size, number of matches and way."""
     python = environment()
     with tempfile.TemporaryDirectory() as folder:
@@ -51,20 +51,22 @@ def run() -> None:
         broker = Kafka(config)
         broker.start(120)
         try:
-            for size in SIZES:
-                _measure(preload(f"127.0.0.1:{port}", size), size, python, broker)
+            for size in sizes:
+                for way, played, forecasts, work in _ways(preload(f"127.0.0.1:{port}", size), matches, python):
+                    _report(way, size, played, forecasts, [_timed(broker, work) for _ in range(passes)])
         finally:
             broker.stop(30)
 
 
-def _measure(played: Sequence[Played], size: int, python: Path, broker: Kafka) -> None:
-    for count in MATCHES:
+def _ways(
+    played: Sequence[Played], matches: Sequence[int], python: Path
+) -> Iterator[tuple[str, Sequence[Played], bool, Callable[[], list[Done]]]]:
+    """Yield who plays how many matches, whether with forecasts, and how to have it done."""
+    for count in matches:
         for forecasts in (False, True):
-            passes = [_timed(broker, lambda f=forecasts, c=count: _ours(played[:c], f)) for _ in range(PASSES)]
-            _report("ours", size, played[:count], forecasts, passes)
+            yield "ours", played[:count], forecasts, partial(_ours, played[:count], forecasts)
     for name in OTHERS:
-        passes = [_timed(broker, lambda n=name: _theirs(n, played, python)) for _ in range(PASSES)]
-        _report(name, size, played, False, passes)
+        yield name, played, False, partial(_theirs, name, played, python)
 
 
 def _report(way: str, size: int, played: Sequence[Played], forecasts: bool, passes: list[dict[str, float]]) -> None:
@@ -80,14 +82,14 @@ def _report(way: str, size: int, played: Sequence[Played], forecasts: bool, pass
         "broker_cpu_us_per_record": round(median["broker_cpu_s"] / median["records"] * 1e6, 1),
         "load": round(os.getloadavg()[0], 1),
     }
-    config = {"way": way, "size": size, "matches": len(played), "forecasts": forecasts, "passes": PASSES}
+    config = {"way": way, "size": size, "matches": len(played), "forecasts": forecasts, "passes": len(passes)}
     report("ingest", config, result)
 
 
-def _timed(broker: Kafka, work: Any) -> dict[str, float]:
+def _timed(broker: Kafka, work: Callable[[], list[Done]]) -> dict[str, float]:
     """Return what was done, and what the broker spent on it."""
     before = _cpu_s(broker)
-    done: list[Done] = work()
+    done = work()
     return {
         "records": sum(each.records for each in done),
         "forecasts": sum(each.forecasts for each in done),

@@ -38,14 +38,13 @@ _KINDS = (
 Usage = tuple[float, float]  # MB, seconds of CPU
 
 
-def run() -> None:
+def run(counts: tuple[int, ...] = COUNTS, measure_s: float = MEASURE_S) -> None:
     """Print one line per number of matches."""
-    names = recorded(max(COUNTS))
+    names = recorded(max(counts))
     with servers_of_its_own() as services:
-        for count in COUNTS:
-            report(
-                "matches", {"matches": count, "speed": 1, "measure_s": MEASURE_S}, _measured(services, names[:count])
-            )
+        for count in counts:
+            config = {"matches": count, "speed": 1, "measure_s": measure_s}
+            report("matches", config, _measured(services, names[:count], measure_s))
 
 
 class NotLive(AssertionError):
@@ -56,10 +55,10 @@ class NotLive(AssertionError):
         self.live = live
 
 
-def _measured(services: Services, names: Sequence[str]) -> Line:
+def _measured(services: Services, names: Sequence[str], measure_s: float) -> Line:
     try:
         with in_play(services, names) as system:
-            return _result(used(system, services, lambda: time.sleep(MEASURE_S)))
+            return _result(used(system, services, lambda: time.sleep(measure_s)))
     except NotLive as error:
         return {"live_after_s": STARTS_WITHIN_S, "live": error.live}
 

@@ -8,7 +8,6 @@ is normal again behind the last request that failed or took three times as long 
 body, to the matches in turn; nothing caches answers.
 """
 
-import argparse
 import time
 
 from bench.doors import two_replicas
@@ -72,11 +71,3 @@ def _overload(system: System, url: str, matches: list[str], times: float, second
         "normal_after_s": normal_after_s(after, 3 * quiet.good_ms_p99),
         "cpu_s": cpu_s,
     }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=float, default=TIMES)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    run(**vars(parser.parse_args()))

@@ -7,7 +7,7 @@ the same cores. Behind the measurement 10,000 streams are cut and come back from
 one in fifty readers stops reading, and the others are measured again. Beside it, in the same run, 20,000 streams by
 WebSocket, and 10,000 of the same fan-out by sse-starlette under uvicorn.
 
-`python -m bench.push 10000 100000` measures other sizes: one of 100,000 takes three minutes.
+`python -m bench push sizes=100000` measures another size, in three minutes; a number of 0 leaves out what it is of.
 """
 
 import json
@@ -43,17 +43,19 @@ STORM, STORM_S = 10_000, 10.0
 STOPPED = 50  # one in so many stops reading
 
 
-def run() -> None:
+def run(sizes: tuple[int, ...] = SIZES, websockets: int = WEBSOCKETS, peer: int = PEER) -> None:
     """Print one line per size and phase, for WebSocket, and for sse-starlette."""
     if shutil.which("gcc") is None:
         skip("push", "needs gcc for its clients: apt-get install gcc")
         return
-    for size in SIZES:
+    for size in sizes:
         measure(size)
-    with _held(WEBSOCKETS, "ours", OURS, WEBSOCKET) as held:
-        held.report("steady", _steady(held))
-    with _held(PEER, "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
-        held.report("steady", _steady(held))
+    if websockets:
+        with _held(websockets, "ours", OURS, WEBSOCKET) as held:
+            held.report("steady", _steady(held))
+    if peer:
+        with _held(peer, "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
+            held.report("steady", _steady(held))
 
 
 def measure(size: int) -> None:
@@ -234,8 +236,3 @@ def _running(processes: P) -> Iterator[P]:
         yield processes
     finally:
         processes.end()
-
-
-if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
-        measure(int(wanted))

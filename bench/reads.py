@@ -5,7 +5,6 @@ Before each round a sample is read through the door and through Serve's ingress:
 part differs are `wrong`. A 304 is asked for with `If-None-Match: *`, so that it stays one when a forecast is new.
 """
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
@@ -58,11 +57,3 @@ def _differs(base: str, reference: str, match_id: str) -> bool:
     one, other = here.json(), there.json()
     fresh = {one.pop("freshness")["state"], other.pop("freshness")["state"]}
     return bool(one["seq"] == other["seq"] and len(fresh) == 1 and one != other)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--only")
-    run(**vars(parser.parse_args()))

@@ -31,18 +31,19 @@ RETURN_S = 30.0
 WARM_UP_S = 20.0
 
 
-def run() -> None:
+def run(kills: int = KILLS, evenings: int = EVENINGS) -> None:
     """Print one line."""
     with servers_of_its_own() as services:
-        times = [time_s for evening in range(EVENINGS) for time_s in _evening(services, f"recover{evening}")]
+        names = [f"recover{evening}" for evening in range(evenings)]
+        times = [time_s for name in names for time_s in _evening(services, name, kills // evenings)]
     report(
         "recover",
-        {"kills": KILLS, "matches": MATCHES, "speed": 10, "seed": SEED},
+        {"kills": kills, "matches": MATCHES, "speed": 10, "seed": SEED},
         {"n": len(times), **spread_ms(times)},
     )
 
 
-def _evening(services: Services, name: str) -> list[float]:
+def _evening(services: Services, name: str, kills: int) -> list[float]:
     """Return the seconds of each recovery while four matches are played, all in play to the last."""
     with tempfile.TemporaryDirectory() as folder:
         system = System(Path(folder) / "data", ["replay.speed=10", *on(services.config, name)])
@@ -50,15 +51,15 @@ def _evening(services: Services, name: str) -> list[float]:
             system.start()
             time.sleep(WARM_UP_S)
             with closing(system.stores.log()) as log:
-                return list(_recoveries(system, log))
+                return list(_recoveries(system, log, kills))
         finally:
             system.stop()
 
 
-def _recoveries(system: System, log: EventLog) -> Iterator[float]:
+def _recoveries(system: System, log: EventLog, kills: int) -> Iterator[float]:
     """Yield the seconds that each recovery took."""
     choose = random.Random(SEED)
-    for _ in range(KILLS // EVENINGS):
+    for _ in range(kills):
         owners = _owners(system)
         positions = log.end_offsets(FORECASTS)
         victim, killed_at = choose.choice(owners), datetime.now(UTC)

@@ -7,7 +7,6 @@ broken ones: NaN weights, tensors of another shape, a missing file, a pickle for
 A request fails that is not answered with 200; it is timed from when it was due.
 """
 
-import argparse
 import asyncio
 import hashlib
 import tempfile
@@ -216,11 +215,3 @@ class _Told(msgspec.Struct):
 
 _told = msgspec.json.Decoder(_Told)
 _json = msgspec.json.encode
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--swaps", type=int, default=SWAPS)
-    parser.add_argument("--rate", type=float, default=RATE_PER_S)
-    options = parser.parse_args()
-    run(options.swaps, options.rate)

@@ -8,7 +8,6 @@ process, ours by replaying them. Only ours records what it answered (bench/what_
 it is asked against a live match.
 """
 
-import argparse
 import os
 import signal
 import subprocess
@@ -185,11 +184,3 @@ def _wrapped(field: str) -> Iterator[None]:
         yield
     finally:
         del os.environ["WHAT_IF_FIELD"]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    run(**vars(parser.parse_args()))

@@ -6,7 +6,6 @@ replayed: an answer that does not come out identical is `wrong`. Behind all roun
 counted: `not_recorded` is how many answers have none.
 """
 
-import argparse
 import tempfile
 import time
 from contextlib import closing
@@ -87,11 +86,3 @@ def _replayed(door: Door, name: str) -> dict[str, Any]:
             said: dict[str, Any] = replay.json()
             return said
         time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--only")
-    run(**vars(parser.parse_args()))
