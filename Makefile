@@ -9,15 +9,13 @@ JARS := .jars
 UV := 0.13.9
 DATA := $(if $(wildcard ../shared/data/results/matches.parquet),../shared/data,data)
 STAMP := $(VENV)/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
-COMPILED := $(VENV)/compiled-$(shell cat training/*.py | cksum | cut -d' ' -f1)
+COMPILED := $(VENV)/compiled-$(shell cat training/*.py training/prematch/*.py actors/domain/ratings.py | cksum | cut -d' ' -f1)
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
 SOME := $(wildcard tests/unit/test_[a-c]*.py)  # of the unit tests, so that both lanes of `make test` take as long
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
-COMPILE = echo "Setting up: compiling the network's loops (half a minute)"; \
-  $(PY) -c "from pathlib import Path; from training.network import load_model; load_model(Path('training/models/touchline-all'))" \
-  && rm -f $(VENV)/compiled-* && touch $(COMPILED)
+COMPILE = echo "Setting up: compiling our loops (about a minute)"; $(PY) -m training.compile && rm -f $(VENV)/compiled-* && touch $(COMPILED)
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
@@ -46,7 +44,7 @@ services: setup servers
 	@$(PY) -m cluster.services $(DO) $(ARGS_SERVICES)
 
 # Two lanes side by side, one per core: what plays evenings mostly waits. Three starved each other of time.
-# While one compiles the network's loops, the other checks what needs none of them.
+# While one compiles our loops, the other checks what needs none of them.
 test: installed
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
@@ -80,7 +78,7 @@ clean:
 
 setup: $(COMPILED)
 
-# Once for each state of the code; else every process of a first start would compile the network's loops for itself.
+# Once for each state of the code; else every process of a first start would compile our loops for itself.
 $(COMPILED): $(STAMP)
 	@$(COMPILE)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -101,7 +101,7 @@ class System:
     def processes(self, title: str) -> list[psutil.Process]:
         """Return our processes whose title contains `title`, such as `ray::MatchActor`."""
         assert self._process is not None
-        return [p for p in psutil.Process(self._process.pid).children(recursive=True) if title in _title(p)]
+        return titled(psutil.Process(self._process.pid).children(recursive=True), title)
 
     def kill_everything(self) -> None:
         """SIGKILL to every process at once."""
@@ -172,6 +172,11 @@ def on(services: ServicesConfig, name: str) -> list[str]:
         f"view.port={services.redis.port}",
         f"view.prefix={name}",
     ]
+
+
+def titled(processes: Iterable[psutil.Process], title: str) -> list[psutil.Process]:
+    """Return those whose command line contains `title`."""
+    return [process for process in processes if title in _title(process)]
 
 
 def _title(process: psutil.Process) -> str:

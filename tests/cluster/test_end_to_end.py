@@ -1,17 +1,19 @@
 """The whole way with real processes: real matches in, kills in between, and what readers see is what the log says.
 
-On both profiles. On the cluster's, its servers are killed, stopped and emptied too: tests/cluster/storm.py.
+On both profiles. On the cluster's, Ray is on two nodes of which one is lost, and its servers are killed, stopped and
+emptied too: tests/cluster/storm.py.
 """
 
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +32,7 @@ from cluster.audit import MODELS, load_models, rows_of
 from cluster.services.servers import Services
 from tests.cluster.browser import a_page
 from tests.cluster.logs import counted, feed_of, fixtures_of
+from tests.cluster.nodes import Node, Nodes, two_nodes
 from tests.cluster.readers import SseReader
 from tests.cluster.storm import Storm, Watch
 from tests.conftest import eventually
@@ -48,6 +51,9 @@ OPTIONS = [
 ]
 
 
+SLOWER = "replay.speed=30"  # a storm takes its time
+
+
 @dataclass
 class Played:
     """The system, stopped, and what was seen from outside while it ran."""
@@ -55,6 +61,7 @@ class Played:
     system: System
     log: EventLog
     reader: SseReader
+    spread: tuple[int, int] | None = None  # matches on the node that stays, and on the one that is lost
     storm: Storm | None = None
     scores: tuple[list[str], ...] = ()  # of a browser that was open all the time, early and at the end
     is_same_document: bool = False  # it never reloaded
@@ -68,21 +75,23 @@ class Played:
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("cluster", marks=pytest.mark.real_store)])
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """Play the demo matches at 60 times real speed, killing a match, the forecaster and everything on the way."""
+    """Play the demo matches, killing a match, the forecaster and everything on the way; or much more."""
     services: Services | None = request.getfixturevalue("services") if request.param == "cluster" else None
-    servers = [*on(services.config, "evening"), "match.priors=false"] if services else []
-    system = System(tmp_path_factory.mktemp(request.param) / "data", [*OPTIONS, *servers])
-    try:
-        played = _play(system, services)
-    finally:
-        system.stop()
+    servers = [*on(services.config, "evening"), "match.priors=false", SLOWER] if services else []
+    folder = tmp_path_factory.mktemp(request.param)
+    system = System(folder / "data", [*OPTIONS, *servers])
+    with two_nodes(folder) if services else nullcontext() as nodes:
+        try:
+            played = _play(system, services, nodes)
+        finally:
+            system.stop()
     played.reader.stop()
     yield played
     played.log.close()
 
 
-def _play(system: System, services: Services | None) -> Played:
-    system.start()
+def _play(system: System, services: Services | None, nodes: Nodes | None) -> Played:
+    system.start(*([f"ray.address={nodes.address}", "serve.proxies=HeadOnly"] if nodes else []))
     played = Played(system=system, log=system.stores.log(), reader=SseReader(system.base))
     played.reader.start()
     with a_page() as page:
@@ -90,7 +99,12 @@ def _play(system: System, services: Services | None) -> Played:
         page.evaluate(MARK)
         eventually(lambda: len(_live(system)) == MATCHES, timeout_s=300, every_s=_LOOK_EVERY_S)
         scores = [_scores(page)]
-        _kill_ours(system, f"replay.speed={30 if services else 120}")  # slow where a storm is to have its time
+        if nodes is None:
+            _wait_for_minute(system, 10)
+            system.processes("ray::MatchActor")[0].kill()
+        else:
+            played.spread = _lose_a_node(system, nodes)
+        _kill_the_rest(system, nodes)
         if services is not None:
             played.storm = _brave_the_storm(system, services)
         eventually(lambda: all(m["phase"] == "finished" for m in _matches(system)), timeout_s=600, every_s=0.5)
@@ -102,15 +116,27 @@ def _play(system: System, services: Services | None) -> Played:
     return played
 
 
-def _kill_ours(system: System, *then: str) -> None:
-    """Kill a match, the forecaster and everything, and start again with these options."""
-    _wait_for_minute(system, 10)
-    system.processes("ray::MatchActor")[0].kill()
+def _lose_a_node(system: System, nodes: Nodes) -> tuple[int, int]:
+    """Kill a node, wait until all matches go on on the other; return how many there were on each."""
+    _wait_for_minute(system, 5)
+    before, spread = _clocks(system), (_owners(nodes.head), _owners(nodes.other))
+    nodes.other.kill()
+    eventually(lambda: _all_are_fresh_and_later_than(system, before), timeout_s=240, every_s=_LOOK_EVERY_S)
+    eventually(lambda: _owners(nodes.head) == MATCHES, timeout_s=90)
+    return spread
+
+
+def _kill_the_rest(system: System, nodes: Nodes | None) -> None:
+    """Kill the forecaster and everything, and start again: on a Ray of its own, faster where there is no storm."""
+    ours = nodes.head if nodes else system
+    _wait_for_minute(system, 15)
+    eventually(lambda: ours.processes("Forecaster"), timeout_s=60)
+    ours.processes("Forecaster")[0].kill()
     _wait_for_minute(system, 20)
-    system.processes("Forecaster")[0].kill()
-    _wait_for_minute(system, 30)
     system.kill_everything()
-    system.start(*then)
+    if nodes:
+        nodes.head.kill()
+    system.start(SLOWER if nodes else "replay.speed=120")
 
 
 def _brave_the_storm(system: System, services: Services) -> Storm:
@@ -209,6 +235,12 @@ def _storm(played: Played) -> Storm:
     return played.storm
 
 
+def test_matches_were_spread_over_both_nodes_of_which_one_was_lost(played: Played) -> None:
+    if played.spread is None:
+        pytest.skip("the embedded profile has one node")
+    assert played.spread == (MATCHES // 2, MATCHES - MATCHES // 2)
+
+
 def test_no_read_failed_while_the_servers_were_lost(played: Played) -> None:
     storm = _storm(played)
     assert storm.watch.failures == []
@@ -254,21 +286,43 @@ def _totals(output: str) -> tuple[int, int]:
     return int(words[0]), int(words[2])
 
 
-def _matches(system: System) -> list[dict[str, object]]:
+def _matches(system: System) -> list[dict[str, Any]]:
     try:
         return list(system.get("/v1/matches").raise_for_status().json()["matches"])
     except httpx.HTTPError:
         return [{"phase": "unknown"}]
 
 
-def _live(system: System) -> list[dict[str, object]]:
+def _live(system: System) -> list[dict[str, Any]]:
     return [match for match in _matches(system) if match["phase"] == "live"]
+
+
+def _owners(node: Node) -> int:
+    return len(node.processes("ray::MatchActor"))
+
+
+def _clocks(system: System) -> dict[object, tuple[int, int]]:
+    return {match["match_id"]: _clock(match) for match in _live(system)}
+
+
+def _clock(match: dict[str, Any]) -> tuple[int, int]:
+    return match["clock"]["period"], match["clock"]["ms"]
+
+
+def _all_are_fresh_and_later_than(system: System, before: dict[object, tuple[int, int]]) -> bool:
+    """Say whether every match is a minute of play further, and shown as fresh."""
+    now = {match["match_id"]: match for match in _live(system)}
+    return now.keys() == before.keys() and all(
+        match["freshness"]["state"] == "FRESH" and _clock(match) > (period, ms + 60_000)
+        for match_id, match in now.items()
+        for period, ms in [before[match_id]]
+    )
 
 
 def _wait_for_minute(system: System, minute: int) -> None:
     def reached() -> bool:
-        clocks = [match["clock"] for match in _matches(system) if "clock" in match]
-        return any(c["period"] == 2 or c["ms"] >= minute * 60_000 for c in clocks)  # type: ignore[index]
+        clocks = [_clock(match) for match in _matches(system) if "clock" in match]
+        return any(clock >= (1, minute * 60_000) for clock in clocks)
 
     eventually(reached, timeout_s=300, every_s=_LOOK_EVERY_S)
 

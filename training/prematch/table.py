@@ -41,7 +41,7 @@ _PRICES = {
 _HANDICAP = ("ah_line", "avg_ahh", "avg_aha")
 _NAMES = ("league_names", "team_names")
 _DAYS_APART = 3  # days of kick-off are UTC, those of results local; a postponed match keeps its pairing, not its day
-_REQUIRED = (*_IDENTITY, *_PAIRS["goals"], *(name for names in _PRICES.values() for name in names))
+REQUIRED = (*_IDENTITY, *_PAIRS["goals"], *(name for names in _PRICES.values() for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +131,10 @@ def load_table(root: Path, read: ReadColumns = read_columns) -> ResultTable:
     Raises:
         SetupError: The folder, the file or a column that is always needed is not there.
     """
-    table = read(root, RESULTS, list(_REQUIRED))
+    table = read(root, RESULTS, list(REQUIRED))
     optional = [*(name for pair in _PAIRS.values() for name in pair), *_HANDICAP, "time", "referee"]
     optional += [name for names in BOOKS.values() for name in names]
-    present = set(pq.read_schema(parquet_path(root, RESULTS)).names) - set(_REQUIRED)
+    present = set(pq.read_schema(parquet_path(root, RESULTS)).names) - set(REQUIRED)
     extra = read(root, RESULTS, [name for name in optional if name in present])
     for name in extra.column_names:
         table = table.append_column(name, extra.column(name))
