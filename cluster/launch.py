@@ -26,6 +26,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 LOCAL = "local"  # ray.address: a Ray of our own on this machine
 _LOOK_EVERY_S = 5.0
+_ASK_EVERY_S = 0.2  # whether Serve runs
 _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
 _LOAD_EVERY_S = 1.0  # handles report their load to autoscaling; Ray's ten seconds would come before every delay
@@ -138,6 +139,7 @@ class System:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._actors: dict[str, Any] = {}
+        self._apps_started: list[str] = []
         self._pruned_at = time.monotonic()
         self._retraining = Retraining(config, split(sys.argv[1:])[1])
 
@@ -146,9 +148,9 @@ class System:
         steps = [
             ("Log and stores", self._open_stores),
             ("Ray and its dashboard", self._start_ray),
-            ("Forecaster (PyTorch on Ray Serve)", self._start_forecaster),
+            ("Ray Serve", self._start_serve),
             ("History writer and fixture supervisor", self._start_actors),
-            ("HTTP and push", self._start_apps),
+            ("Forecaster (PyTorch), HTTP and push", self._wait_for_apps),
         ]
         return [*steps, ("Matches", self._start_player)] if self._config.replay.enabled else steps
 
@@ -261,48 +263,89 @@ class System:
         self._wiring.stores.prepare()
         self._model_version = self._wiring.stores.keep_model(Path(self._config.model.folder).resolve())
 
-    def _start_forecaster(self) -> None:
+    def _start_serve(self) -> None:
+        """Have Serve start all its processes at once; see `_wait_for_apps`."""
         import ray
         from ray import serve
 
         from actors.models import ModelRegistry
-        from cluster.served import FORECASTER_APP
-        from serve_app.forecaster import Forecaster
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it says at INFO is for its own developers
-        config = self._config
+        config = self._config.serve
         plain = {"num_cpus": 0.01, "max_restarts": -1, "max_concurrency": 4}
         registry = ray.remote(ModelRegistry).options(name="model_registry", **plain)
         self._actors["registry"] = registry.remote(self._wiring.stores.log, self._model_version)
-        http = {"host": config.serve.host, "port": config.serve.port, "request_timeout_s": None}
-        serve.start(proxy_location=config.serve.proxies, http_options=http)
+        http = {"host": config.host, "port": config.port, "request_timeout_s": None}
+        serve.start(proxy_location=config.proxies, http_options=http)
+        targets = [self._forecaster(), *self._apps()]
+        serve.run_many(targets, wait_for_applications_running=False)
+        self._apps_started = [target.name for target in targets]
+
+    def _forecaster(self) -> Any:
+        from ray import serve
+
+        from cluster.served import FORECASTER_APP
+        from serve_app.forecaster import Forecaster
+
+        config = self._config.serve
         forecaster = serve.deployment(Forecaster).options(
             name="Forecaster",
             ray_actor_options={"num_cpus": 0.5},
-            max_ongoing_requests=config.serve.max_ongoing,
-            max_queued_requests=config.serve.max_queued,
+            max_ongoing_requests=config.max_ongoing,
+            max_queued_requests=config.max_queued,
             health_check_period_s=1,
             autoscaling_config={
-                "min_replicas": config.serve.forecaster_min_replicas,
-                "max_replicas": config.serve.forecaster_max_replicas,
+                "min_replicas": config.forecaster_min_replicas,
+                "max_replicas": config.forecaster_max_replicas,
                 "policy": {
                     "policy_function": "serve_app.scaling:ByLoad",
-                    "policy_kwargs": {"target_busy": config.serve.target_busy},
+                    "policy_kwargs": {"target_busy": config.target_busy},
                 },
-                "target_ongoing_requests": config.serve.target_ongoing,
+                "target_ongoing_requests": config.target_ongoing,
                 "metrics_interval_s": _LOAD_EVERY_S,
-                "look_back_period_s": config.serve.look_back_s,
-                "upscale_delay_s": config.serve.upscale_delay_s,
-                "downscale_delay_s": config.serve.downscale_delay_s,
+                "look_back_period_s": config.look_back_s,
+                "upscale_delay_s": config.upscale_delay_s,
+                "downscale_delay_s": config.downscale_delay_s,
             },
         )
+        wiring = self._wiring
         bound = forecaster.bind(
-            self._actors["registry"],
-            self._wiring.load_model,
-            self._wiring.hosted_deps,
-            self._wiring.forecaster_settings(),
+            self._actors["registry"], wiring.load_model, wiring.hosted_deps, wiring.forecaster_settings()
         )
-        serve.run(bound, name=FORECASTER_APP, route_prefix=None)
+        return serve.RunTarget(bound, name=FORECASTER_APP, route_prefix=None)
+
+    def _apps(self) -> list[Any]:
+        from ray import serve
+
+        from serve_app.deployments import Api
+
+        config, targets = self._config.serve, []
+        for name, prefix, replicas in (
+            ("api", "/", config.api_replicas),
+            ("push-sse", "/v1/stream", config.push_replicas),
+            ("push-ws", "/v1/ws", config.push_replicas),
+        ):
+            app = serve.deployment(serve.ingress()(Api)).options(
+                name=name,
+                num_replicas=replicas,
+                ray_actor_options={"num_cpus": 0.1},
+                max_ongoing_requests=config.max_ongoing if name == "api" else config.max_streams + _HEADROOM,
+                health_check_period_s=1,
+            )
+            targets.append(serve.RunTarget(app.bind(self._wiring.app_deps), name=name, route_prefix=prefix))
+        return targets
+
+    def _wait_for_apps(self) -> None:
+        """Wait until all of Serve runs; raises RuntimeError with what it says of one that cannot."""
+        from ray import serve
+
+        waiting = self._apps_started
+        while waiting:
+            time.sleep(_ASK_EVERY_S)
+            apps = serve.status().applications
+            if failed := [name for name in waiting if apps[name].status == "DEPLOY_FAILED"]:
+                raise RuntimeError(f"{failed[0]} did not start: {apps[failed[0]].message}")
+            waiting = [name for name in waiting if apps[name].status != "RUNNING"]
 
     def _start_actors(self) -> None:
         import ray
@@ -328,26 +371,6 @@ class System:
         supervisor = ray.remote(FixtureSupervisor).options(name="fixture_supervisor", **plain)
         runner = partial(RayMatchRunner, wiring)
         self._actors["supervisor"] = supervisor.remote(wiring.stores.log, runner, wiring.supervisor_settings())
-
-    def _start_apps(self) -> None:
-        from ray import serve
-
-        from serve_app.deployments import Api
-
-        config = self._config.serve
-        for name, prefix, replicas in (
-            ("api", "/", config.api_replicas),
-            ("push-sse", "/v1/stream", config.push_replicas),
-            ("push-ws", "/v1/ws", config.push_replicas),
-        ):
-            app = serve.deployment(serve.ingress()(Api)).options(
-                name=name,
-                num_replicas=replicas,
-                ray_actor_options={"num_cpus": 0.1},
-                max_ongoing_requests=config.max_ongoing if name == "api" else config.max_streams + _HEADROOM,
-                health_check_period_s=1,
-            )
-            serve.run(app.bind(self._wiring.app_deps), name=name, route_prefix=prefix)
 
     def _start_player(self) -> None:
         import ray
