@@ -13,9 +13,11 @@ COMPILED := $(VENV)/compiled-$(shell cat training/*.py training/prematch/*.py ac
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
-SOME := $(wildcard tests/unit/test_[a-c]*.py)  # of the unit tests, so that both lanes of `make test` take as long
+SOME := $(wildcard tests/unit/test_[a-d]*.py)  # of the unit tests, so that both lanes of `make test` take as long
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
-COMPILE = echo "Setting up: compiling our loops (about a minute)"; $(PY) -m training.compile && rm -f $(VENV)/compiled-* && touch $(COMPILED)
+IS_COMPILED = test $(COMPILED) -nt $(STAMP)
+COMPILE = $(IS_COMPILED) || { echo "Setting up: compiling our loops (about a minute)"; \
+  $(PY) -m training.compile && rm -f $(VENV)/compiled-* && touch $(COMPILED); }
 
 export TOUCHLINE_DATA ?= $(abspath $(DATA))
 export RAY_USAGE_STATS_ENABLED := 0
@@ -47,12 +49,15 @@ services: setup servers
 # While one compiles our loops, the other checks what needs none of them.
 test: installed
 ifdef ARGS
+	@$(COMPILE)
 	$(PY) -m pytest $(ARGS)
 else
 	@log=$$(mktemp); \
-	  (status=0; test -e $(COMPILED) || { $(COMPILE); } || exit; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
+	  (status=0; { $(COMPILE); } || exit; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
 	    $(PYTEST) tests/contract || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
-	  status=0; { $(LINT); } || status=$$?; $(PYTEST) tests/cluster || status=$$?; $(PYTEST) tests/simulation $(SOME) || status=$$?; \
+	  status=0; { $(LINT); } || status=$$?; $(PYTEST) tests/simulation || status=$$?; \
+	  until $(IS_COMPILED) || ! kill -0 $$lane 2>/dev/null; do sleep 1; done; \
+	  $(PYTEST) tests/cluster || status=$$?; $(PYTEST) $(SOME) || status=$$?; \
 	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
 endif
 

@@ -26,7 +26,7 @@ BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where
     "pieces": {},
     "push": {"sizes": (10_000,), "websockets": 5_000, "peer": 5_000},
     "reads": {"seconds": 2.0},
-    "recover": {"kills": 5, "evenings": 1},
+    "recover": {"kills": 5},
     "stores": {},
     "swaps": {"swaps": 10},
     "what_if_peers": {"seconds": 3.0},
@@ -70,7 +70,11 @@ def options_of(run: Callable[..., object], words: Sequence[str]) -> dict[str, An
     for word in words:
         name, _, text = word.partition("=")
         if name not in kinds:
-            raise SetupError(f"{word}: expected option=value with one of {', '.join(kinds) or 'none'}")
+            raise SetupError(
+                f"{word}: expected option=value with one of {', '.join(kinds)}"
+                if kinds
+                else f"{word}: it has no options"
+            )
         try:
             is_list = getattr(kinds[name], "__origin__", None) is tuple
             values[name] = msgspec.convert(text.split(",") if is_list else text, kinds[name], strict=False)

@@ -41,7 +41,14 @@ def run(rounds: int = ROUNDS, round_s: float = ROUND_S) -> None:
                     rates.setdefault(name, []).append(sum(rows / wall_s for rows, wall_s, _ in done))
                     costs.setdefault(name, []).append(sum(cpu_s / rows for rows, _, cpu_s in done) / processes)
         for name, found in rates.items():
-            config = {"system": name, "processes": processes, "rows": ROWS, "rounds": rounds, "seed": SEED}
+            config = {
+                "system": name,
+                "processes": processes,
+                "rows": ROWS,
+                "rounds": rounds,
+                "round_s": round_s,
+                "seed": SEED,
+            }
             report("batch", config, _result(found, costs[name]))
 
 

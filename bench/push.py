@@ -7,7 +7,7 @@ the same cores. Behind the measurement 10,000 streams are cut and come back from
 one in fifty readers stops reading, and the others are measured again. Beside it, in the same run, 20,000 streams by
 WebSocket, and 10,000 of the same fan-out by sse-starlette under uvicorn.
 
-`python -m bench push sizes=100000` measures another size, in three minutes; a number of 0 leaves out what it is of.
+`python -m bench push sizes=100000 websockets=0 peer=0` measures another size alone, in three minutes.
 """
 
 import json

@@ -55,10 +55,10 @@ def page(lines: Sequence[Line], plots: Mapping[str, str]) -> str:
     benches = dict.fromkeys(line["bench"] for line in lines)
     sections = [_section([line for line in lines if line["bench"] == bench], plots.get(bench)) for bench in benches]
     head = (
-        "# What benches measured\n\nWritten by `python -m bench.report` from the lines of `python -m bench`; how each"
-        " was measured stands in its docstring. Rates are per second, `spread` is the least and the most of the rounds,"
-        " other figures are medians of rounds, errors are sums. Times of wrk begin with the sending, times of h2load"
-        " when a request was due.\n"
+        "# What benches measured\n\nWritten by `python -m bench.report` from the lines of `python -m bench NAME`; how"
+        " each was measured stands in its docstring. Rates are per second, `spread` is the least and the most of the"
+        " rounds, other figures are medians of rounds, errors are sums. Times of wrk begin with the sending, times of"
+        " h2load when a request was due.\n"
     )
     return "\n".join([head, _machines(lines), *sections, plan_section(lines)])
 

@@ -103,15 +103,11 @@ class System:
         assert self._process is not None
         return titled(psutil.Process(self._process.pid).children(recursive=True), title)
 
-    def kill_everything(self) -> None:
-        """SIGKILL to every process at once."""
+    def kill_everything(self, *others: psutil.Process) -> None:
+        """SIGKILL to every process at once, and to others that are ours too."""
         assert self._process is not None
         root = psutil.Process(self._process.pid)
-        family = [root, *root.children(recursive=True)]
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, or some would see others go
-            for process in family:
-                with suppress(psutil.NoSuchProcess):  # a worker that Ray let go meanwhile
-                    process.send_signal(number)
+        kill_at_once([root, *root.children(recursive=True), *others])
         self._process.wait(timeout=10)
 
     def stop(self) -> float:
@@ -172,6 +168,15 @@ def on(services: ServicesConfig, name: str) -> list[str]:
         f"view.port={services.redis.port}",
         f"view.prefix={name}",
     ]
+
+
+def kill_at_once(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL to all, which are stopped before, or some would see others go."""
+    family = list(processes)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in family:
+            with suppress(psutil.NoSuchProcess):  # a worker that Ray let go meanwhile
+                process.send_signal(number)
 
 
 def titled(processes: Iterable[psutil.Process], title: str) -> list[psutil.Process]:

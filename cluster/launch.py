@@ -26,7 +26,9 @@ console = Console(highlight=False, soft_wrap=True)
 
 LOCAL = "local"  # ray.address: a Ray of our own on this machine
 _LOOK_EVERY_S = 5.0
-_ASK_EVERY_S = 0.2  # whether Serve runs
+_APPS = {"api": "/", "push-sse": "/v1/stream", "push-ws": "/v1/ws"}  # of Serve, and the paths that each takes
+_ASK_EVERY_S = 0.5  # whether they run
+_SERVES_WITHIN_S = 300.0
 _PRUNE_EVERY_S = 600.0
 _HEADROOM = 100  # requests above the most streams, so that the app itself can answer 429
 _LOAD_EVERY_S = 1.0  # handles report their load to autoscaling; Ray's ten seconds would come before every delay
@@ -82,7 +84,7 @@ def main(config: Config) -> None:
 
 
 def _serve_until(stop: threading.Event, config: Config, folder: Path) -> None:
-    system = System(config)
+    system = System(config, stop)
     try:
         for step, start in system.steps():
             if stop.is_set():
@@ -136,21 +138,21 @@ def _within(limit_s: float, act: Callable[[], None]) -> None:
 class System:
     """Everything that runs, in the order in which it starts; it stops the other way round."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, stop: threading.Event) -> None:
+        self._config, self._stop = config, stop
         self._actors: dict[str, Any] = {}
-        self._apps_started: list[str] = []
         self._pruned_at = time.monotonic()
         self._retraining = Retraining(config, split(sys.argv[1:])[1])
 
     def steps(self) -> list[tuple[str, Callable[[], None]]]:
         """Return (what it is, how to start it)."""
-        steps = [
+        steps: list[tuple[str, Callable[[], None]]] = [
             ("Log and stores", self._open_stores),
             ("Ray and its dashboard", self._start_ray),
             ("Ray Serve", self._start_serve),
+            ("Forecaster (PyTorch)", self._wait_for_forecaster),
             ("History writer and fixture supervisor", self._start_actors),
-            ("Forecaster (PyTorch), HTTP and push", self._wait_for_apps),
+            ("HTTP and push", partial(self._wait_for, *_APPS)),
         ]
         return [*steps, ("Matches", self._start_player)] if self._config.replay.enabled else steps
 
@@ -264,7 +266,7 @@ class System:
         self._model_version = self._wiring.stores.keep_model(Path(self._config.model.folder).resolve())
 
     def _start_serve(self) -> None:
-        """Have Serve start all its processes at once; see `_wait_for_apps`."""
+        """Have Serve start all its processes at once."""
         import ray
         from ray import serve
 
@@ -277,9 +279,7 @@ class System:
         self._actors["registry"] = registry.remote(self._wiring.stores.log, self._model_version)
         http = {"host": config.host, "port": config.port, "request_timeout_s": None}
         serve.start(proxy_location=config.proxies, http_options=http)
-        targets = [self._forecaster(), *self._apps()]
-        serve.run_many(targets, wait_for_applications_running=False)
-        self._apps_started = [target.name for target in targets]
+        serve.run_many([self._forecaster(), *self._apps()], wait_for_applications_running=False)
 
     def _forecaster(self) -> Any:
         from ray import serve
@@ -320,32 +320,36 @@ class System:
         from serve_app.deployments import Api
 
         config, targets = self._config.serve, []
-        for name, prefix, replicas in (
-            ("api", "/", config.api_replicas),
-            ("push-sse", "/v1/stream", config.push_replicas),
-            ("push-ws", "/v1/ws", config.push_replicas),
-        ):
+        for name, prefix in _APPS.items():
+            is_api = name == "api"
             app = serve.deployment(serve.ingress()(Api)).options(
                 name=name,
-                num_replicas=replicas,
+                num_replicas=config.api_replicas if is_api else config.push_replicas,
                 ray_actor_options={"num_cpus": 0.1},
-                max_ongoing_requests=config.max_ongoing if name == "api" else config.max_streams + _HEADROOM,
+                max_ongoing_requests=config.max_ongoing if is_api else config.max_streams + _HEADROOM,
                 health_check_period_s=1,
             )
             targets.append(serve.RunTarget(app.bind(self._wiring.app_deps), name=name, route_prefix=prefix))
         return targets
 
-    def _wait_for_apps(self) -> None:
-        """Wait until all of Serve runs; raises RuntimeError with what it says of one that cannot."""
+    def _wait_for_forecaster(self) -> None:
+        from cluster.served import FORECASTER_APP
+
+        self._wait_for(FORECASTER_APP)
+
+    def _wait_for(self, *names: str) -> None:
+        """Wait until these applications run, or we are told to stop; raises SetupError where one takes too long."""
         from ray import serve
 
-        waiting = self._apps_started
-        while waiting:
-            time.sleep(_ASK_EVERY_S)
+        waiting, deadline = list(names), time.monotonic() + _SERVES_WITHIN_S
+        while waiting and not self._stop.wait(_ASK_EVERY_S):
             apps = serve.status().applications
-            if failed := [name for name in waiting if apps[name].status == "DEPLOY_FAILED"]:
-                raise RuntimeError(f"{failed[0]} did not start: {apps[failed[0]].message}")
-            waiting = [name for name in waiting if apps[name].status != "RUNNING"]
+            for name in waiting:
+                if name in apps and apps[name].status == "DEPLOY_FAILED":
+                    raise RuntimeError(f"{name} did not start: {apps[name].message}")
+            waiting = [name for name in waiting if name not in apps or apps[name].status != "RUNNING"]
+            if waiting and time.monotonic() > deadline:
+                raise SetupError(f"{', '.join(waiting)} did not start within {_SERVES_WITHIN_S:g} s")
 
     def _start_actors(self) -> None:
         import ray

@@ -134,7 +134,7 @@ class WhatIfs:
         """Return the answer to each, encoded; raises Overloaded, and then none is recorded."""
         at = self._now()
         shown_once = {id(each.shown): each.shown for each in asked}
-        fresh = {place: self._freshness(shown) for place, shown in shown_once.items()}
+        fresh = {identity: self._freshness(shown) for identity, shown in shown_once.items()}
         rows, changes = list[Row](), list[dict[str, Change]]()
         for (shown, inputs), one in zip(asked, said, strict=True):
             changed = differences(shown.forecast.inputs, inputs)

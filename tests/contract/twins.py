@@ -42,7 +42,8 @@ ATOMIC = ("sqlite",)  # these write all rows of one call or none; a server's row
 
 TOPIC = "feed.v1"
 PARTITIONS = {TOPIC: 6, "fixtures.v1": 1}
-# Its processes are as fresh as spawned ones, and need not import all again: a second each.
+# Its processes are as fresh as spawned ones, and need not import all again: a second each. This module imports all that
+# the others' targets do.
 _FRESH = multiprocessing.get_context("forkserver")
 _FRESH.set_forkserver_preload(["tests.contract.test_embedded_failures"])
 
@@ -124,6 +125,7 @@ def spawned(target: Callable[..., None], *args: Any) -> Iterator[BaseProcess]:
 
 def _in_our_environment(environment: dict[str, str], target: Callable[..., None], *args: Any) -> None:
     """Run `target(*args)` where environment variables are ours of now: the server that forks has those of its start."""
+    os.environ.clear()
     os.environ.update(environment)
     target(*args)
 

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from actors.domain.distribution import ForecastInputs, Intervals, Prediction
+from actors.domain.distribution import ForecastInputs, GoalAt, Intervals, Prediction
 from actors.domain.errors import MalformedMarket, NoModel, Overloaded, StoreUnavailable
 from actors.domain.events import Score
 from actors.domain.ports import WhatIfStore
 from serve_app.deps import Limits, ServedModels
 from serve_app.messages import WhatIfAnswer, WhatIfRecord
+from serve_app.what_if import goals_of
 from tests.conftest import eventually
 from tests.unit.api_world import MATCH, World, a_fixture, a_forecast, a_world, opened, predict_one, serving
 from tests.unit.test_what_if_rows import an_older_record
@@ -34,6 +35,27 @@ def world(tmp_path: Path) -> Iterator[World]:
 def client(world: World) -> Iterator[TestClient]:
     with serving(world) as client:
         yield client
+
+
+FELL = (GoalAt(1, 600_000, "away"), GoalAt(1, 900_000, "home"), GoalAt(2, 300_000, "home"))
+NOW = {"period": 2, "clock_ms": 400_000, "home_goals": 2, "away_goals": 1, "goals": FELL}
+
+
+@pytest.mark.parametrize(
+    ("changes", "goals"),
+    [
+        pytest.param({}, FELL, id="as it is"),
+        pytest.param({"goals": None}, None, id="not known when they fell"),
+        pytest.param({"home_goals": 1}, FELL[:2], id="one less"),
+        pytest.param({"home_goals": 3}, (*FELL, GoalAt(2, 400_000, "home")), id="one more"),
+        pytest.param({"clock_ms": 300_000}, FELL, id="at the very goal"),
+        pytest.param(
+            {"period": 1, "clock_ms": 700_000}, (FELL[0], *[GoalAt(1, 700_000, "home")] * 2), id="the clock back"
+        ),
+    ],
+)
+def test_goals_go_with_the_score_and_the_clock(changes: dict[str, Any], goals: tuple[GoalAt, ...] | None) -> None:
+    assert goals_of(ForecastInputs(**{**NOW, **changes})) == goals
 
 
 def test_a_what_if_changes_what_is_named_and_nothing_else(client: TestClient) -> None:

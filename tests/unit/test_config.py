@@ -173,6 +173,11 @@ def test_a_command_line_says_the_same_sentence(command_line: Run, override: str)
     assert command_line(override) == (EXIT_SETUP, f"{WRONG[override]}\n", None)
 
 
+def test_a_command_line_says_it_of_a_server_too(command_line: Run) -> None:
+    override, problem = next(iter(WRONG_ON_THE_CLUSTER.items()))
+    assert command_line("profile=cluster", override) == (EXIT_SETUP, f"{problem}\n", None)
+
+
 def test_every_section_has_a_mistake_above() -> None:
     sections = {field.name for field in fields(Config)}
     assert sections <= {re.split(r"[.=]", key.lstrip("+"))[0] for key in WRONG}
