@@ -24,7 +24,7 @@ BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where
     "matches": {"counts": (1,), "measure_s": 15.0},
     "overload": {"seconds": 10.0},
     "pieces": {},
-    "push": {"sizes": (10_000,), "websockets": 5_000, "peer": 5_000},
+    "push": {"sizes": (10_000,), "websockets": 20_000, "peer": 10_000},
     "reads": {"seconds": 2.0},
     "recover": {"kills": 5},
     "stores": {},

@@ -58,7 +58,7 @@ def page(lines: Sequence[Line], plots: Mapping[str, str]) -> str:
         "# What benches measured\n\nWritten by `python -m bench.report` from the lines of `python -m bench NAME`; how"
         " each was measured stands in its docstring. Rates are per second, `spread` is the least and the most of the"
         " rounds, other figures are medians of rounds, errors are sums. Times of wrk begin with the sending, times of"
-        " h2load when a request was due.\n"
+        " h2load when a request was due. Why goals are missed: PROFILES.md.\n"
     )
     return "\n".join([head, _machines(lines), *sections, plan_section(lines)])
 
