@@ -19,18 +19,18 @@ BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where
     "autoscale": {"low_s": 10.0, "high_s": 30.0, "fallen_s": 80.0},
     "batch": {"round_s": 1.0},
     "event_to_push": {"speeds": (10,), "measure_s": 20.0},
-    "growth": {"matches": (1, 4), "replicas": (1,)},
+    "growth": {"matches": (4,), "replicas": (1,)},
     "ingest": {"matches": (16,), "sizes": (1000,), "passes": 1},
-    "matches": {"counts": (1,), "measure_s": 15.0},
-    "overload": {"seconds": 10.0},
+    "matches": {"counts": (1,), "measure_s": 10.0},
+    "overload": {"seconds": 5.0},
     "pieces": {},
     "push": {"sizes": (10_000,), "websockets": 20_000, "peer": 10_000},
     "reads": {"seconds": 2.0},
     "recover": {"kills": 5},
     "stores": {},
     "swaps": {"swaps": 10},
-    "what_if_peers": {"seconds": 3.0},
-    "what_ifs": {"seconds": 3.0},
+    "what_if_peers": {"seconds": 2.0},
+    "what_ifs": {"seconds": 2.0},
 }
 
 
