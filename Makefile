@@ -34,7 +34,7 @@ help:
 	@echo "make soak   sixteen matches at 60 times real speed with clients that come and go (nothing beside it),"
 	@echo "            and a fit that is killed and goes on (ten minutes in all)"
 	@echo "make lint   ruff, mypy, architecture test"
-	@echo "make bench  one JSON line per result, all benches in brief: half an hour; python -m bench NAME for one in full"
+	@echo "make bench  one JSON line per result, all benches in brief; python -m bench NAME for one in full"
 	@echo "make clean  remove the virtual environment and caches; the data folder stays"
 
 run: setup $(if $(filter cluster,$(PROFILE)),services)

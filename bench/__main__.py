@@ -1,7 +1,8 @@
 """`python -m bench list`; `python -m bench NAME [option=value ...]`; `python -m bench`: one JSON line per result.
 
-Without a name all of them run, each as short as it still says something: under half an hour. What RESULTS.md holds is
-of their full lengths, one by one. Options are the arguments of the bench's `run`; of a list, 1,16,100.
+Without a name all of them run, each as short as it still says something; that is meant to take half an hour.
+What RESULTS.md holds is of their full lengths, one by one. Options are the arguments of the bench's `run`; of a list,
+1,16,100.
 """
 
 import inspect

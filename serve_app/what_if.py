@@ -37,9 +37,10 @@ def changed_inputs(inputs: ForecastInputs, what_if: WhatIf) -> ForecastInputs:
         changes["home_reds"], changes["away_reds"] = what_if.reds
     if what_if.prices is not None:
         changes |= _prices(what_if)
-    if what_if.score is not None or what_if.clock is not None:
-        changes["goals"] = goals_of(msgspec.structs.replace(inputs, **changes))
-    return msgspec.structs.replace(inputs, **changes)
+    changed = msgspec.structs.replace(inputs, **changes)
+    if inputs.goals is None or (what_if.score is None and what_if.clock is None):
+        return changed
+    return msgspec.structs.replace(changed, goals=goals_of(changed))
 
 
 def goals_of(inputs: ForecastInputs) -> tuple[GoalAt, ...] | None:
