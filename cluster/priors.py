@@ -13,14 +13,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.domain.errors import SnapshotUnreadable
 from actors.domain.events import BEFORE_KICK_OFF, OURS, FeedRecord, Prematch, encode_record
 from actors.domain.fixtures import Fixture
-from actors.domain.match import MatchState, decode_state, forecast_inputs
 from actors.domain.ports import FEED, EventLog, ModelStore, NewRecord, SnapshotStore
-from actors.machines.status import feed_status
 from actors.supervisor import FixtureBook
-from cluster.health import recorded_id
+from cluster.finished import FinishedMatches, kept_state, match_of
 from cluster.held_models import unpack
 from cluster.live_models import LiveModels
 from training.model_file import PREMATCH_FOLDER
@@ -30,7 +27,6 @@ from training.prematch.store import read_prematch
 
 logger = logging.getLogger("touchline.priors")
 
-_TOTAL = 2.5  # goals: the line of the results file
 _CLOSE = 1e-9  # of chances
 
 
@@ -59,9 +55,9 @@ class Priors:
     def __init__(self, log: EventLog, kept: ModelStore, snapshots: SnapshotStore, root: Path) -> None:
         """Args: `root` is data.root, whose results are read whenever a prior is due."""
         self._log, self._kept, self._snapshots, self._root = log, kept, snapshots, root
+        self._finished = FinishedMatches(snapshots)
         self._book, self._models = FixtureBook(log), LiveModels(log, kept)
         self._speaker: Speaker | None = None
-        self._played: dict[str, Match | None] = {}  # by the id of a retired fixture
         self._told: dict[str, tuple[Basis, Prematch | None]] = {}
 
     def look(self, now: datetime) -> int:
@@ -76,8 +72,7 @@ class Priors:
         self._speaker = speaker = self._speak(self._models.current().live)
         if speaker is None:
             return 0
-        self._read_results()
-        results = first_runs(self._book.fixtures, self._played)
+        results = self._finished.read(self._book.fixtures)
         due = dict[str, tuple[Match, Basis]]()
         for match_id, fixture in sorted(self._book.fixtures.items()):
             match = match_of(fixture)
@@ -124,27 +119,13 @@ class Priors:
     def _is_due(self, fixture: Fixture, basis: Basis, now: datetime) -> bool:
         """Say whether a match has none, or may have a better one before it begins."""
         if fixture.match_id not in self._told:
-            state = self._state(fixture.match_id)
+            state = kept_state(self._snapshots, fixture.match_id)
             if state is not None and state.summary.phase not in ("scheduled", "live", "break"):
                 return False
             if state is not None and state.prematch is not None:
                 self._told[fixture.match_id] = _UNKNOWN, state.prematch
         told = self._told.get(fixture.match_id)
         return told is None or (told[0] != basis and now < fixture.kick_off)
-
-    def _read_results(self) -> None:
-        for match_id, fixture in self._book.fixtures.items():
-            if fixture.status == "retired" and match_id not in self._played:
-                state = self._state(match_id)
-                self._played[match_id] = None if state is None else result_of(fixture, state)
-
-    def _state(self, match_id: str) -> MatchState | None:
-        stored = self._snapshots.load(match_id)
-        try:
-            return None if stored is None else decode_state(match_id, stored.state)
-        except SnapshotUnreadable as problem:
-            logger.warning("Snapshot not read", extra={"match_id": match_id, "problem": str(problem)})
-            return None
 
     def _speak(self, version: str | None) -> Speaker | None:
         """Return the live version's forecast before kick-off; None where it has none, or nothing is live yet."""
@@ -170,43 +151,6 @@ def is_news(before: Prematch | None, now: Prematch) -> bool:
     chances = [abs(getattr(one, name) - getattr(other, name)) for name in ("home", "draw", "away", "over")]
     same = replace(one, home=other.home, draw=other.draw, away=other.away, over=other.over) == other
     return not same or max(chances) > _CLOSE
-
-
-def match_of(fixture: Fixture) -> Match | None:
-    """Return a fixture by the names of the results file, None where its league or a team has none: nobody guesses."""
-    home, away = fixture.home.rating_key, fixture.away.rating_key
-    if not (fixture.league and home and away):
-        return None
-    return Match(league=fixture.league, kick_off=fixture.kick_off, home=home, away=away)
-
-
-def result_of(fixture: Fixture, state: MatchState) -> Match | None:
-    """Return what happened in a match, None unless it is over and its score can be trusted."""
-    match, seen = match_of(fixture), forecast_inputs(state)
-    if match is None or state.summary.phase != "finished" or feed_status(state)[0] != "OK":
-        return None
-    first = [goal.side for goal in seen.goals or () if goal.period == 1]
-    total = seen.anchor_over_under
-    return replace(
-        match,
-        goals=(seen.home_goals, seen.away_goals),
-        half_time=(first.count("home"), first.count("away")),
-        reds=(seen.home_reds, seen.away_reds),
-        close=seen.anchor_1x2,
-        close_total=total[1:] if total and total[0] == _TOTAL else None,
-    )
-
-
-def first_runs(fixtures: Mapping[str, Fixture], played: Mapping[str, Match | None]) -> dict[str, Match]:
-    """Return the results by match id; of a recorded match that was played again and again, the first."""
-    found = dict[str, Match]()
-    seen = set[str]()
-    for match_id in sorted(played, key=lambda each: fixtures[each].kick_off):
-        match = played[match_id]
-        if match is not None and recorded_id(match_id) not in seen:
-            seen.add(recorded_id(match_id))
-            found[match_id] = match
-    return found
 
 
 def results_of(match: Match, results: Mapping[str, Match]) -> Iterable[str]:

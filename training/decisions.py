@@ -29,6 +29,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     outcome: Outcome = "under way"
     reasons: tuple[str, ...] = ()
     ended_at: datetime | None = None
+    history: str | None = None  # what the log added to data.root
     champion: str | None = None
     champion_trained_until: date | None = None
     candidate: str | None = None

@@ -1,10 +1,10 @@
 """Retrains: `python -m training.retrain when=now [key=value ...]`, options as in conf/, such as `retrain.swap=false`.
 
-Fits a candidate on history before `when` (now, or a date) and judges it beside the champion on the newest matches,
-which neither was fitted on: see `training.window`, and `training.gate` for what must hold. The candidate and the
-decision with all its figures lie in `retraining/` of the data folder. An accepted candidate is served, by the two-phase
-swap; whatever else happens, the champion stays. Killed and started again, it goes on where it was. It runs at the
-lowest priority.
+Fits a candidate on history before `when` (now, or a date): data.root, and the results of the log that it has not got.
+Judges it beside the champion on the newest matches, which neither was fitted on: see `training.window`, and
+`training.gate` for what must hold. The candidate and the decision with all its figures lie in `retraining/` of the data
+folder. An accepted candidate is served, by the two-phase swap; whatever else happens, the champion stays. Killed and
+started again, it goes on where it was. It runs at the lowest priority.
 
 Exit code 0: decided, either way. 1: it failed, and the decision says why. 2: it could not begin.
 """

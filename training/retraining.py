@@ -1,6 +1,7 @@
 """One retraining: champion, held-out window, candidate, verdict, swap; every step is written down."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from training.options import DataConfig, FitConfig, code_commit
 from training.served import Served
 
 logger = logging.getLogger("touchline.retraining")
+
+_HISTORY = "history"  # beside the candidates
 
 Report = Callable[[str], None]
 Fit = Callable[[FitConfig, Report], Path]
@@ -51,7 +54,10 @@ def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Repor
 def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report: Report) -> Iterator[Decision]:
     """Yield the decision whenever there is more of it."""
     yield decision
-    options, root = config.retrain, Path(config.data.root).resolve()
+    options = config.retrain
+    root, added = _history(config, decision.as_of, served)
+    report(added)
+    decision = replace(decision, history=added)
     with TemporaryDirectory(prefix="touchline-champion-") as made:
         champion = _champion(options, served, Path(made) / "champion")
         window = find_window(root, options.suites, _trained_until(champion), decision.as_of, options.holdout_matches)
@@ -65,7 +71,7 @@ def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report:
             yield replace(decision, outcome="too little data", reasons=(shortage,))
             return
         report(f"champion {decision.champion}; held out: {window.since} <= date < {window.until}, {window.matches}")
-        candidate = _candidate(config, window.since, fit, report)
+        candidate = _candidate(config, root, window.since, fit, report)
         decision = replace(decision, candidate=candidate.name)
         yield decision
         report(f"judging {candidate.name}")
@@ -77,6 +83,14 @@ def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report:
         yield replace(decision, is_served=is_served, swap=said)
 
 
+def _history(config: Config, as_of: date, served: Served) -> tuple[Path, str]:
+    """Lay out history as it is now; return its folder, which a fit that was killed finds again, and what was added."""
+    folder = Path(config.store.folder).resolve() / FOLDER / _HISTORY
+    if folder.exists():
+        shutil.rmtree(folder)
+    return folder, served.history(folder, as_of)
+
+
 def _champion(options: RetrainConfig, served: Served, folder: Path) -> Path:
     if options.champion:
         return Path(options.champion).resolve()
@@ -84,12 +98,12 @@ def _champion(options: RetrainConfig, served: Served, folder: Path) -> Path:
     return folder
 
 
-def _candidate(config: Config, until: date, fit: Fit, report: Report) -> Path:
+def _candidate(config: Config, root: Path, until: date, fit: Fit, report: Report) -> Path:
     """Fit the candidate; one of the same data, code, date and seed that is there already is the same.
 
     So a run that was killed in the fit goes on in it, and one that was killed later has it behind it.
     """
-    root, seed = Path(config.data.root).resolve(), config.retrain.seed
+    seed = config.retrain.seed
     made_of = msgspec.json.encode([data_hashes(root), until, seed, code_commit()])
     out = Path(config.store.folder).resolve() / FOLDER / f"{CANDIDATE}{until}-{sha256(made_of)[:8]}"
     if (out / MANIFEST).is_file():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,18 @@ class Served(Protocol):
         """Lay the live model out as a folder, which is made; raises SetupError."""
         ...
 
+    def history(self, folder: Path, before: date) -> str:
+        """Lay data.root out with the results that its log has and the file has not; return what was added.
+
+        Args:
+            folder: Is made.
+            before: Of the days of those matches, exclusive.
+
+        Raises:
+            SetupError: It cannot be done.
+        """
+        ...
+
     def swap(self, folder: Path) -> tuple[bool, str]:
         """Have a model served; return whether it is, and what was said."""
         ...
@@ -31,16 +44,22 @@ class CommandLine:
         self._overrides = overrides
 
     def champion(self, folder: Path) -> None:
-        code, said = self._run("export", str(folder))
+        code, said = self._run("cluster.models", "export", str(folder))
         if code:
             raise SetupError(f"the live model cannot be had: {said}")
 
+    def history(self, folder: Path, before: date) -> str:
+        code, said = self._run("cluster.finished", str(folder), "--before", before.isoformat())
+        if code:
+            raise SetupError(f"history as of {before} cannot be had: {said}")
+        return said
+
     def swap(self, folder: Path) -> tuple[bool, str]:
-        code, said = self._run("swap", str(folder))
+        code, said = self._run("cluster.models", "swap", str(folder))
         return code == 0, said
 
-    def _run(self, *words: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "cluster.models", *words, *self._overrides]
+    def _run(self, module: str, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", module, *words, *self._overrides]
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S)
         except subprocess.TimeoutExpired:

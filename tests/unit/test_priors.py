@@ -12,8 +12,9 @@ from actors.domain.fixtures import Fixture, Lease, Team, encode_fixture
 from actors.domain.match import STATE_SCHEMA, MatchState, encode_state, new_match, state_hash
 from actors.domain.models import Committed, encode_model_record
 from actors.domain.ports import FEED, FIXTURES, MODELS, MatchSnapshot, ModelRow, NewRecord
+from cluster.finished import match_of, result_of
 from cluster.held_models import pack
-from cluster.priors import Priors, is_news, match_of, result_of
+from cluster.priors import Priors, is_news
 from tests.unit.builders import a_fixture, a_prior, goal, minute, play, played, red, totals, whole_match
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 from tests.unit.prematch_data import write_results

@@ -17,6 +17,9 @@ from training import retrain as command
 from training.decisions import FOLDER, last_decision
 from training.model_file import PREMATCH_FOLDER
 from training.options import FitConfig
+from training.prematch.extended import extend
+from training.prematch.live import Match
+from training.prematch.table import load_table
 from training.retraining import Fit, retrain
 from training.window import Window, window_of
 
@@ -26,12 +29,16 @@ AS_OF = date(2017, 11, 9)  # of 70 matches, one a day from 1 September on
 class NoSystem:
     """Has a live model, and takes any other."""
 
-    def __init__(self, live: Path, is_willing: bool = True) -> None:
-        self._live, self._is_willing = live, is_willing
+    def __init__(self, live: Path, is_willing: bool = True, *finished: Match) -> None:
+        self._live, self._is_willing, self._finished = live, is_willing, finished
         self.asked = list[Path]()
+        self.root = Path()
 
     def champion(self, folder: Path) -> None:
         folder.symlink_to(self._live)
+
+    def history(self, folder: Path, before: date) -> str:
+        return f"added {extend(self.root, folder, self._finished)}"
 
     def swap(self, folder: Path) -> tuple[bool, str]:
         self.asked.append(folder)
@@ -59,6 +66,7 @@ def no_fit(config: FitConfig, report: Callable[[str], None]) -> Path:
 def run(tmp_path: Path, root: Path, system: NoSystem, *overrides: str, fit: Fit = fit_in_process) -> list[str]:
     """Retrain; return what was reported."""
     said = list[str]()
+    system.root = root
     retrain(configured(tmp_path, root, *overrides), AS_OF, system, fit, said.append)
     return said
 
@@ -119,6 +127,27 @@ def test_an_accepted_candidate_is_not_swapped_where_that_is_not_wanted(
     system = NoSystem(champion)
     run(tmp_path, root, system, "retrain.swap=false")
     assert system.asked == []
+
+
+def test_results_of_the_log_that_the_file_has_not_got_are_fitted_on_and_judged_by(
+    tmp_path: Path, root: Path, champion: Path
+) -> None:
+    kick_off = datetime(2017, 11, 8, 15, tzinfo=UTC)
+    new = Match(league="E0", kick_off=kick_off, home="Team A", away="Newcomers", goals=(2, 1), close=(1.8, 3.6, 4.9))
+    roots = list[str]()
+
+    def noted(config: FitConfig, report: Callable[[str], None]) -> Path:
+        roots.append(config.data.root)
+        return fit_in_process(config, report)
+
+    run(tmp_path, root, NoSystem(champion, True, new), fit=noted)
+    decision = last_decision(tmp_path / FOLDER)
+    assert decision is not None and decision.window is not None and decision.verdict is not None, decision
+    assert (decision.history, decision.window.since) == ("added 1", date(2017, 10, 20))
+    assert decision.window.matches["prematch"] == 21
+    assert {phase.matches for phase in decision.verdict.phases if phase.suite == "prematch"} >= {21}
+    (fitted_on,) = roots
+    assert load_table(Path(fitted_on)).keys().count("E0|2017-11-08|Team A|Newcomers") == 1
 
 
 def test_a_fit_that_fails_leaves_the_champion_and_says_why(tmp_path: Path, root: Path, champion: Path) -> None:

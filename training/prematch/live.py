@@ -109,12 +109,19 @@ def with_matches(table: ResultTable, matches: Sequence[Match]) -> tuple[ResultTa
     Rows come in the table's order: nothing tells an added match from one that the file had.
     """
     keys, days = [match.key for match in matches], [match.day for match in matches]
+    added = missing_from(table, matches)
+    whole = table.joined(rows_of(table, added)) if added else table
+    return whole, whole.nearest(keys, days)
+
+
+def missing_from(table: ResultTable, matches: Sequence[Match]) -> list[Match]:
+    """Return the matches that the table has not got, each once, in their order."""
     added: list[Match] = []
-    for match, row in zip(matches, table.nearest(keys, days).tolist(), strict=True):
+    rows = table.nearest([match.key for match in matches], [match.day for match in matches])
+    for match, row in zip(matches, rows.tolist(), strict=True):
         if row < 0 and not any((match.key, match.day) == (other.key, other.day) for other in added):
             added.append(match)
-    whole = table.joined(_rows(table, added)) if added else table
-    return whole, whole.nearest(keys, days)
+    return added
 
 
 def season_of(calendar: Sequence[tuple[int, int]], day: int) -> int:
@@ -173,8 +180,8 @@ def _numbers(inputs: PrematchInputs, row: int) -> dict[str, float]:
     return {name: value for name, value in pairs if name in GIVEN and np.isfinite(value)}
 
 
-def _rows(table: ResultTable, matches: Sequence[Match]) -> ResultTable:
-    """Return the rows of matches alone, under the table's names and those that are new."""
+def rows_of(table: ResultTable, matches: Sequence[Match]) -> ResultTable:
+    """Return the rows of matches of its leagues alone, under the table's names and those that are new."""
     newest = [int(np.flatnonzero(table.league == table.league_names.index(match.league))[-1]) for match in matches]
     country = [table.team_names[code][0] for code in table.home[newest].tolist()]
     home, away = ([(of, getattr(match, side)) for of, match in zip(country, matches, strict=True)] for side in _SIDES)

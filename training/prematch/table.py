@@ -21,7 +21,7 @@ MAIN_LEAGUES = (
 )
 TOP_FIVE = ("E0", "D1", "I1", "SP1", "F1")
 _IDENTITY = ("league", "country", "tier", "season_start", "date", "home", "away")
-_PAIRS = {  # what happened: known after the match
+PAIRS = {  # what happened: known after the match
     "goals": ("fthg", "ftag"),
     "half_time": ("hthg", "htag"),
     "shots": ("hs", "as"),
@@ -32,7 +32,7 @@ _PAIRS = {  # what happened: known after the match
 BOOKS = {  # 1X2 of single books and of summaries of books, before the match
     name: (f"{name}_h", f"{name}_d", f"{name}_a") for name in ("b365", "ps", "avg", "max", "mb", "bfe")
 }
-_PRICES = {
+PRICES = {
     "pre": ("pre_h", "pre_d", "pre_a"),
     "close": ("close_h", "close_d", "close_a"),
     "pre_total": ("pre_o25", "pre_u25"),
@@ -41,7 +41,7 @@ _PRICES = {
 _HANDICAP = ("ah_line", "avg_ahh", "avg_aha")
 _NAMES = ("league_names", "team_names")
 _DAYS_APART = 3  # days of kick-off are UTC, those of results local; a postponed match keeps its pairing, not its day
-REQUIRED = (*_IDENTITY, *_PAIRS["goals"], *(name for names in _PRICES.values() for name in names))
+REQUIRED = (*_IDENTITY, *PAIRS["goals"], *(name for names in PRICES.values() for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ def load_table(root: Path, read: ReadColumns = read_columns) -> ResultTable:
         SetupError: The folder, the file or a column that is always needed is not there.
     """
     table = read(root, RESULTS, list(REQUIRED))
-    optional = [*(name for pair in _PAIRS.values() for name in pair), *_HANDICAP, "time", "referee"]
+    optional = [*(name for pair in PAIRS.values() for name in pair), *_HANDICAP, "time", "referee"]
     optional += [name for names in BOOKS.values() for name in names]
     present = set(pq.read_schema(parquet_path(root, RESULTS)).names) - set(REQUIRED)
     extra = read(root, RESULTS, [name for name in optional if name in present])
@@ -169,7 +169,7 @@ def _columns(table: pa.Table) -> ResultTable:
         referee=_codes(table.column("referee"))[1] if "referee" in table.column_names else _unknown(table),
         books=np.stack([_stack(table, names) for names in BOOKS.values()], axis=1),
         handicap=_stack(table, _HANDICAP),
-        **{name: _stack(table, columns) for name, columns in (_PAIRS | _PRICES).items()},
+        **{name: _stack(table, columns) for name, columns in (PAIRS | PRICES).items()},
     )
 
 
