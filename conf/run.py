@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -19,11 +19,14 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from conf.schema import Config, register
 
+_Schema = TypeVar("_Schema")
+
 FOLDER = Path(__file__).resolve().parent
 EXIT_SETUP = 2
 
 _FULL_ERRORS = "HYDRA_FULL_ERROR"  # else Hydra prints errors itself and exits with 1
 _NOISE = re.compile(r" (Config search path:|See https?://).*$")  # what Hydra adds for its own developers
+_AROUND = re.compile(r"Error parsing override |See https?:|\s*\^$")  # lines around what is wrong with an override
 _COULD_NOT_OVERRIDE = re.compile(r"Could not override '([^']+)'")
 
 
@@ -42,7 +45,7 @@ def load(overrides: Sequence[str], config_name: str = "config") -> Config:
     os.environ[_FULL_ERRORS] = "1"
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(FOLDER)):
-            return _checked(compose(config_name, overrides=list(overrides)))
+            return checked(compose(config_name, overrides=list(overrides)), Config)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
         raise WrongOptions(sentence(error)) from error
     finally:
@@ -59,10 +62,11 @@ def setting(key: str, value: object) -> str:
     return f"{key}='{text}'"
 
 
-def _checked(composed: DictConfig) -> Config:
+def checked(composed: DictConfig, schema: type[_Schema]) -> _Schema:
+    """Return a composed configuration as its schema; raises ValueError and what OmegaConf raises."""
     for unknown in _unknown_keys(composed):  # `+key=1` forces a key in; nobody would read it
-        raise ValueError(_no_such_key(unknown))
-    return cast(Config, OmegaConf.to_object(composed))
+        raise ValueError(_no_such_key(unknown, schema))
+    return cast(_Schema, OmegaConf.to_object(composed))
 
 
 def _restore(before: str | None) -> None:
@@ -83,7 +87,7 @@ class _Task:
 
     def __call__(self, composed: DictConfig) -> None:
         try:
-            config = _checked(composed)
+            config = checked(composed, Config)
         except (OmegaConfBaseException, ValueError, TypeError) as error:
             self.wrong = sentence(error)
             return
@@ -139,19 +143,20 @@ def _refuse(problem: str) -> int:
     return EXIT_SETUP
 
 
-def sentence(error: BaseException) -> str:
-    """Say in one sentence what is wrong with a configuration, naming the key in full."""
+def sentence(error: BaseException, schema: type = Config) -> str:
+    """Say in one sentence what is wrong with a configuration of this schema, naming the key in full."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: expected key=value, {_NOISE.sub('', ' '.join(str(error).splitlines()[1:]))}"
+        said = [line.strip() for line in str(error).splitlines() if not _AROUND.match(line)]
+        return f"{error.override}: expected key=value, {' '.join(said)}"
     override = _COULD_NOT_OVERRIDE.match(str(error))
     for link in reversed(chain):
         if isinstance(link, MissingConfigException):
             return _no_such_option(link)
         if isinstance(link, ConfigKeyError | ConfigAttributeError):
-            return _no_such_key(max(_full_key(link), override[1] if override else "", key=len))
+            return _no_such_key(max(_full_key(link), override[1] if override else "", key=len), schema)
         if isinstance(link, OmegaConfBaseException) and _full_key(link):
             return f"{_full_key(link)}: {_first_line(link)}"
     return _NOISE.sub("", " ".join(str(error).split()))
@@ -165,8 +170,8 @@ def _no_such_option(error: MissingConfigException) -> str:
     return f"{group}={option}: there is no such option; choose from {options}"
 
 
-def _no_such_key(key: str) -> str:
-    near = get_close_matches(key, list(_known_keys(Config)), n=1)
+def _no_such_key(key: str, schema: type) -> str:
+    near = get_close_matches(key, list(_known_keys(schema)), n=1)
     return f"{key}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
 
 

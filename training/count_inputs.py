@@ -41,7 +41,7 @@ class CountConfig:
 def main(arguments: list[str]) -> int:
     """Count and print; return the exit code."""
     try:
-        config = parse(CountConfig, arguments)
+        config = parse(CountConfig, arguments, __doc__)
         root = Path(config.data.root)
         listed = list_matches(root, "wyscout")
         step = max(1, len(listed) // config.matches) if config.matches else 1

@@ -18,7 +18,7 @@ SUITES = (PREMATCH, *evaluate_live.SUITES)
 def main(arguments: list[str]) -> int:
     """Score, print and write as the arguments say; return the exit code."""
     try:
-        for line in evaluate(parse(EvaluateConfig, arguments)):
+        for line in evaluate(parse(EvaluateConfig, arguments, __doc__)):
             print(line, flush=True)
     except (SetupError, ModelRejected) as error:
         print(error, file=sys.stderr)

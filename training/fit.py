@@ -20,7 +20,7 @@ SETTINGS_OF_RAY = {**OF_EVERY_RAY, "RAY_TRAIN_METRICS_ENABLED": "0"}
 def main(arguments: list[str]) -> int:
     """Fit and write a model as the arguments say; return the exit code."""
     try:
-        folder = fit(parse(FitConfig, arguments), report=lambda line: print(line, file=sys.stderr, flush=True))
+        folder = fit(parse(FitConfig, arguments, __doc__), report=lambda line: print(line, file=sys.stderr, flush=True))
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2

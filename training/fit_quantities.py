@@ -59,7 +59,7 @@ class Seen:
 def main(arguments: list[str]) -> int:
     """Fit and write; return the exit code."""
     try:
-        config = parse(QuantitiesConfig, arguments)
+        config = parse(QuantitiesConfig, arguments, __doc__)
         fitted = fit(Path(config.data.root), date.fromisoformat(config.until))
     except SetupError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Typed options of the commands that fit and evaluate, given as `key=value`; a mistyped one is one sentence."""
+"""Typed options of the commands that fit and evaluate, composed by Hydra; a mistyped one is one sentence."""
 
 import subprocess
 from dataclasses import dataclass, field
@@ -6,10 +6,14 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
+from hydra import compose, initialize
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from actors.domain.errors import SetupError
+from conf.run import checked, sentence
 
 INPUTS = ("full", "no_odds", "past_odds", "pre_odds", "close_odds")
 _Config = TypeVar("_Config")
@@ -64,18 +68,25 @@ def report_path(config: EvaluateConfig) -> Path:
     return Path(config.out).with_suffix(".html")
 
 
-def parse(schema: type[_Config], arguments: list[str]) -> _Config:
-    """Lay `key=value` arguments over the defaults of `schema`; raises SetupError."""
+def parse(schema: type[_Config], arguments: list[str], about: str | None = None) -> _Config:
+    """Lay `key=value` arguments over the defaults of `schema`, by Hydra's rules; `--help` says `about` and ends.
+
+    Raises:
+        SetupError: An argument is wrong, or one that must be given is not.
+    """
+    if {"--help", "-h"} & {*arguments}:
+        print(f"{(about or '').strip()}\n\nOptions and their defaults, ??? where one must be given:")
+        print(OmegaConf.to_yaml(OmegaConf.structured(schema)), end="")
+        raise SystemExit(0)
     bare = [argument for argument in arguments if "=" not in argument]
     if bare:
         raise SetupError(f"expected key=value, received {bare[0]!r}; keys are {', '.join(_keys(schema))}")
+    ConfigStore.instance().store(name=schema.__name__, node=schema)
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.from_dotlist(arguments)))
-    except OmegaConfBaseException as error:
-        reason = str(error).split("\n")[0]
-        raise SetupError(f"{reason}; keys are {', '.join(_keys(schema))}") from error
-    assert isinstance(config, schema)
-    return config
+        with initialize(version_base="1.3", config_path=None):
+            return checked(compose(schema.__name__, overrides=arguments), schema)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise SetupError(f"{sentence(error, schema)}; keys are {', '.join(_keys(schema))}") from error
 
 
 def _keys(schema: type[object]) -> list[str]:

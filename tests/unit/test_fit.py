@@ -243,7 +243,9 @@ def test_a_model_is_never_put_in_the_place_of_another(tmp_path: Path, capsys: py
         (["untl=2017-12-01"], "untl"),
         (["until=yesterday", "out=x"], "until must be a date"),
         (["seed=many"], "seed"),
-        (["--help"], "expected key=value"),
+        (["--wide"], "expected key=value"),
+        (["+wide=1", "out=x"], "wide: there is no such key"),
+        (["out=a(b"], "out=a(b: expected key=value"),
         (["until=2017-12-01"], "out"),
     ],
 )
@@ -254,6 +256,14 @@ def test_a_mistyped_option_is_one_sentence(
     said = capsys.readouterr().err.strip()
     assert named in said
     assert "\n" not in said
+
+
+def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fit.main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.startswith("Fits a model") and "until: '2017-12-01'" in said and "out: ???" in said
 
 
 def test_scoring_refuses_matches_that_the_model_was_trained_on(

@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     """Fit, score and print; return the exit code."""
     torch.set_num_threads(1)
     try:
-        config = parse(SequenceConfig, arguments)
+        config = parse(SequenceConfig, arguments, __doc__)
         forecaster, root = TorchForecaster(Path(config.model)), Path(config.data.root)
         past = _side(forecaster, root, config.suite, (_FIRST_DAY, SPLITS[config.suite, "validation"][0]))
         span = SPLITS.get((config.suite, config.split))
