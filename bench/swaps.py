@@ -3,7 +3,8 @@
 Requests come to the replicas' listener at a fixed rate for all of that time: half are reads of the latest forecast,
 four in ten are what-ifs, one in ten is a batch of nine what-ifs, which one model has to answer. Candidates are put
 straight into history, past the checks of `cluster.models swap`, so that it is the replicas that have to refuse the
-broken ones: NaN weights, tensors of another shape, a missing file, a pickle for weights.
+broken ones: NaN weights, tensors of another shape, a missing file, a pickle for weights, and a model that takes nine
+times the CPU (the first one, whose chain is not compiled).
 A request fails that is not answered with 200; it is timed from when it was due.
 """
 
@@ -43,7 +44,7 @@ IN_FLIGHT = 256
 ASK_WITHIN_S = 90.0
 _LISTENS_WITHIN_S = 120.0
 WEIGHTS = "weights.safetensors"
-GOOD = ("touchline-all", "touchline-2017-12-01")
+GOOD, SLOW = ("touchline-all", "touchline-2017-12-01"), "baseline-2017-12-01"
 JSON = {"Content-Type": "application/json"}
 BATCH = [{"score": [home, away]} for home in range(3) for away in range(3)]
 
@@ -88,7 +89,7 @@ def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, obje
 
 def put(history: ModelStore, kind: str, number: int) -> str:
     """Put a model of one kind into history; return its version."""
-    manifest, content = pack(MODELS / GOOD[number // 2 % 2])
+    manifest, content = pack(MODELS / (SLOW if kind == "slow" else GOOD[number // 2 % 2]))
     files, version = msgspec.msgpack.decode(content, type=dict[str, bytes]), f"{kind.replace(' ', '-')}-{number}"
     if kind in BROKEN:
         BROKEN[kind](files)
@@ -116,11 +117,16 @@ def _pickled(files: dict[str, bytes]) -> None:
     files[WEIGHTS] = b"\x80\x04N."
 
 
+def _as_it_is(_: dict[str, bytes]) -> None:
+    """Nothing is wrong with its files."""
+
+
 BROKEN: dict[str, Callable[[dict[str, bytes]], None]] = {
     "nan": _with_nan,
     "shape": _of_another_shape,
     "missing": _missing,
     "pickle": _pickled,
+    "slow": _as_it_is,
 }
 
 
