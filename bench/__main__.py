@@ -7,6 +7,7 @@ What RESULTS.md holds is of their full lengths, one by one. Options are the argu
 
 import inspect
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
@@ -25,9 +26,9 @@ BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where
     "matches": {"counts": (1,), "measure_s": 10.0},
     "overload": {"seconds": 5.0},
     "pieces": {},
-    "push": {"sizes": (10_000,), "websockets": 20_000, "peer": 10_000},
+    "push": {"sizes": (10_000,), "rounds": 1},
     "reads": {"seconds": 2.0},
-    "recover": {"kills": 5},
+    "recover": {"kills": 3},
     "stores": {},
     "swaps": {"swaps": 10},
     "what_if_peers": {"seconds": 2.0},
@@ -52,10 +53,12 @@ def main(words: Sequence[str]) -> int:
         return 2
     for each, values in chosen.items():
         note_load()
+        began = time.monotonic()
         try:
             _module(each).run(**values)
         except SetupError as error:  # something it measures with is not there; the others go on
             skip(each, str(error))
+        print(f"{each}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0
 
 
@@ -63,8 +66,8 @@ def options_of(run: Callable[..., object], words: Sequence[str]) -> dict[str, An
     """Read `option=value` words as arguments of `run`; raises SetupError.
 
     >>> def run(matches: tuple[int, ...] = (), seconds: float = 1.0) -> None: ...
-    >>> options_of(run, ["matches=1,16", "seconds=2"])
-    {'matches': (1, 16), 'seconds': 2.0}
+    >>> options_of(run, ["matches=1,16", "seconds=2"]), options_of(run, ["matches="])
+    ({'matches': (1, 16), 'seconds': 2.0}, {'matches': ()})
     """
     kinds = {name: kind for name, kind in get_type_hints(run).items() if name in inspect.signature(run).parameters}
     values = dict[str, Any]()
@@ -78,7 +81,8 @@ def options_of(run: Callable[..., object], words: Sequence[str]) -> dict[str, An
             )
         try:
             is_list = getattr(kinds[name], "__origin__", None) is tuple
-            values[name] = msgspec.convert(text.split(",") if is_list else text, kinds[name], strict=False)
+            said = [each for each in text.split(",") if each] if is_list else text
+            values[name] = msgspec.convert(said, kinds[name], strict=False)
         except msgspec.ValidationError as error:
             raise SetupError(f"{word}: {error}") from error
     return values

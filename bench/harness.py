@@ -18,6 +18,15 @@ import psutil
 
 T = TypeVar("T")
 Line = dict[str, Any]
+_SUMMED = (
+    "errors",
+    "wrong",
+    "not_recorded",
+    "gaps",
+    "twice",
+    "resyncs",
+    "cpu_s",
+)  # a median would hide what went wrong
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
@@ -48,24 +57,41 @@ def alternating(ways: Mapping[str, Callable[[], T]], rounds: int = 3) -> dict[st
 
 
 def of_rounds(rounds: Sequence[Line]) -> Line:
-    """Return one result of several: medians of the numbers, counts of errors summed, each round beside them.
+    """Return one result of several: medians of the numbers, what went wrong summed, each round beside them.
 
     `spread` holds the least and the most of what was achieved.
 
     >>> of_rounds([{"achieved_per_s": 3.0, "errors": {"429": 1}}, {"achieved_per_s": 5.0, "errors": {}}])["spread"]
     [3.0, 5.0]
     """
-    numbers = [key for key, value in rounds[0].items() if isinstance(value, int | float)]
-    line = {key: statistics.median(each[key] for each in rounds) for key in numbers}
+    line = _merged(rounds)
     line |= {key: value for key, value in rounds[0].items() if isinstance(value, str)}
-    for key in ("errors", "cpu_s"):
-        if key in rounds[0]:
-            total = sum((Counter(each[key]) for each in rounds), Counter[str]())
-            line[key] = {name: round(value, 2) for name, value in total.most_common()}
     achieved = [each["achieved_per_s"] for each in rounds if "achieved_per_s" in each]
     if achieved:
         line["spread"] = [min(achieved), max(achieved)]
     return line | {"rounds": list(rounds)}
+
+
+def _merged(rounds: Sequence[Line]) -> Line:
+    """Return medians, or sums, of what the rounds say, also in dicts below; a figure may be missing in some of them."""
+    line: Line = {}
+    for key in dict.fromkeys(key for each in rounds for key in each):
+        values = [each[key] for each in rounds if key in each]
+        if key in _SUMMED:
+            line[key] = _sum(values)
+        elif isinstance(values[0], int | float):
+            line[key] = statistics.median(values)
+        elif isinstance(values[0], dict):
+            line[key] = _merged(values)
+    return line
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """Add up numbers, or what dicts say by name, the largest first."""
+    if isinstance(values[0], int | float):
+        return sum(values)
+    total = sum((Counter(each) for each in values), Counter[str]())
+    return {name: round(value, 2) for name, value in total.most_common()}
 
 
 @contextmanager

@@ -4,10 +4,10 @@ Open loop: a feed writes 15 matches with an update a second, and a sixteenth tha
 embedded log at the times at which they are due, and ages count from those times to the bytes being read. Servers are
 processes as a push replica is one (bench/push_server.py), clients are C (bench/stream_client.c: gcc is needed), all on
 the same cores. Behind the measurement 10,000 streams are cut and come back from their last id, over ten seconds; then
-one in fifty readers stops reading, and the others are measured again. Beside it, in the same run, 20,000 streams by
-WebSocket, and 10,000 of the same fan-out by sse-starlette under uvicorn.
+one in fifty readers stops reading, and the others are measured again. Behind all sizes, in turn, three rounds: 10,000
+streams of ours and of the same fan-out by sse-starlette under uvicorn, 20,000 by SSE and by WebSocket.
 
-`python -m bench push sizes=100000 websockets=0 peer=0` measures another size alone, in three minutes.
+`python -m bench push sizes=100000 rounds=0` measures another size alone, in three minutes.
 """
 
 import json
@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ import numpy as np
 import psutil
 
 from bench.environment import environment
-from bench.harness import report, skip
+from bench.harness import alternating, of_rounds, report, skip
 from bench.push_feed import MATCHES, SILENT, Feed
 from bench.push_server import LISTENING
 from bench.running import REPO, free_ports
@@ -34,7 +35,7 @@ from serve_app.push_listener import SSE, WEBSOCKET
 
 OURS = [sys.executable, "-m", "bench.push_server"]
 SIZES = (10_000, 40_000)
-WEBSOCKETS, PEER = 20_000, 10_000
+WEBSOCKETS, PEER, ROUNDS = 20_000, 10_000, 3
 PER_PROCESS = 17_000  # of 20,000 files that a process may open, and the kernel shares out unevenly
 WITH_GOAL = 40_000  # streams that watch the silent match too
 OPEN_PER_S = 1_500  # by each client process
@@ -43,19 +44,35 @@ STORM, STORM_S = 10_000, 10.0
 STOPPED = 50  # one in so many stops reading
 
 
-def run(sizes: tuple[int, ...] = SIZES, websockets: int = WEBSOCKETS, peer: int = PEER) -> None:
-    """Print one line per size and phase, for WebSocket, and for sse-starlette."""
+def run(sizes: tuple[int, ...] = SIZES, websockets: int = WEBSOCKETS, peer: int = PEER, rounds: int = ROUNDS) -> None:
+    """Print one line per size and phase, and one of all rounds for each way that is compared."""
     if shutil.which("gcc") is None:
         skip("push", "needs gcc for its clients: apt-get install gcc")
         return
     for size in sizes:
         measure(size)
-    if websockets:
-        with _held(websockets, "ours", OURS, WEBSOCKET) as held:
-            held.report("steady", _steady(held))
+    if rounds:
+        for config, result in _side_by_side(websockets, peer, rounds):
+            report("push", {"phase": "side by side", **config}, result)
+
+
+def _side_by_side(websockets: int, peer: int, rounds: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Measure ours beside sse-starlette, and SSE beside WebSocket, in turn; yield what each is and what came of it."""
+    held: dict[str, Callable[[], AbstractContextManager[Held]]] = {}
     if peer:
-        with _held(peer, "sse-starlette", [str(environment()), "-m", "bench.peers.with_sse_starlette"]) as held:
-            held.report("steady", _steady(held))
+        theirs = [str(environment()), "-m", "bench.peers.with_sse_starlette"]
+        held["ours"] = lambda: _held(peer, "ours", OURS)
+        held["sse-starlette"] = lambda: _held(peer, "sse-starlette", theirs)
+    if websockets:
+        held["SSE"] = lambda: _held(websockets, "ours", OURS)
+        held["WebSocket"] = lambda: _held(websockets, "ours", OURS, WEBSOCKET)
+    for measured in alternating({name: partial(_one_round, each) for name, each in held.items()}, rounds).values():
+        yield measured[0][0], of_rounds([result for _, result in measured])
+
+
+def _one_round(holding: Callable[[], AbstractContextManager["Held"]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    with holding() as held:
+        return held.config, _steady(held)
 
 
 def measure(size: int) -> None:

@@ -64,6 +64,7 @@ def run(swaps: int = SWAPS, rate: float = RATE_PER_S) -> None:
 
 def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, object]:
     traffic, outcomes, took = Traffic(system.fast, rate), Counter[str](), list[float]()
+    why = dict[str, str]()  # the last reason for each kind
     with closing(system.stores.log()) as log, closing(system.stores.history()) as history, traffic:
         time.sleep(WARM_UP_S)
         for number in range(swaps):
@@ -72,10 +73,15 @@ def _swaps_under_load(system: System, swaps: int, rate: float) -> dict[str, obje
             began = time.monotonic()
             decided = ask(log, version, ASK_WITHIN_S)
             took.append(time.monotonic() - began)
-            outcomes[f"{kind} {'committed' if isinstance(decided, Committed) else 'refused'}"] += 1
+            if isinstance(decided, Committed):
+                outcomes[f"{kind} committed"] += 1
+            else:
+                outcomes[f"{kind} refused"] += 1
+                why[kind] = decided.why
     seen = traffic.seen
     return {
         "outcomes": dict(outcomes),
+        "why": why,
         "swap": spread_ms(took),
         "requests": seen.asked,
         "asked_per_s": round(seen.asked / seen.lasted_s, 1),
