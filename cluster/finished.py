@@ -3,9 +3,9 @@
     python -m cluster.finished history --before 2026-11-27 profile=cluster
 
 lays data.root out anew in FOLDER, with the finished matches of the log added to `results/matches.parquet` where the
-file has not got them; everything else there is a link. So a retraining fits on history as it is now. Recorded matches
-that were only played again are left out, as are those whose league or teams the results file does not name, or whose
-score cannot be trusted.
+file has not got them; the other folders are links. So a retraining fits on history as it is now. Left out are recorded
+matches that were only played again, leagues that the results file has not got, fixtures without a league or without the
+names of the results file, and matches whose score cannot be trusted. A team without a result yet is a new one.
 """
 
 import argparse
@@ -40,6 +40,7 @@ class FinishedMatches:
 
     def __init__(self, snapshots: SnapshotStore) -> None:
         self._snapshots = snapshots
+        self.unknown = set[str]()  # retired without a state that can be read, as after an upgrade
         self._played: dict[str, Match | None] = {}  # by the id of a retired fixture
 
     def read(self, fixtures: Mapping[str, Fixture]) -> dict[str, Match]:
@@ -52,6 +53,8 @@ class FinishedMatches:
             if fixture.status == "retired" and match_id not in self._played:
                 state = kept_state(self._snapshots, match_id)
                 self._played[match_id] = None if state is None else result_of(fixture, state)
+                if state is None:
+                    self.unknown.add(match_id)
         return _first_runs(fixtures, self._played)
 
 
@@ -101,24 +104,31 @@ def _first_runs(fixtures: Mapping[str, Fixture], played: Mapping[str, Match | No
     return found
 
 
-def in_log(stores: Stores) -> list[Match]:
-    """Return the results of the log's own matches, not of recorded ones that it was played; none without a log.
+def in_log(stores: Stores, before: date) -> tuple[list[Match], int]:
+    """Return the results of the log's own matches up to a day, and of how many nothing is known; none without a log.
 
     Raises:
         SetupError, StoreError: The log or the snapshots cannot be had.
     """
     log = log_if_any(stores)
     if log is None:
-        return []
+        return [], 0
     snapshots = stores.snapshots()
     try:
         book = FixtureBook(log)
         book.refresh()
-        results = FinishedMatches(snapshots).read(book.fixtures)
-        return [match for match_id, match in results.items() if recorded_id(match_id) == match_id]
+        finished = FinishedMatches(snapshots)
+        own = {each: fixture for each, fixture in book.fixtures.items() if _is_own(fixture, before)}
+        return list(finished.read(own).values()), len(finished.unknown)
     finally:
         log.close()
         snapshots.close()
+
+
+def _is_own(fixture: Fixture, before: date) -> bool:
+    match = match_of(fixture)
+    is_recorded = recorded_id(fixture.match_id) != fixture.match_id  # and was only played again
+    return match is not None and not is_recorded and match.day < (before - date(1970, 1, 1)).days
 
 
 def main(argv: Sequence[str]) -> int:
@@ -138,10 +148,10 @@ def _run(folder: Path, before: str, stores: Stores) -> int:
     check_date("--before", before)
     if folder.exists():
         raise SetupError(f"{folder}: is there already")
-    last = (date.fromisoformat(before) - date(1970, 1, 1)).days
-    matches = [match for match in in_log(stores) if match.day < last]
+    matches, unknown = in_log(stores, date.fromisoformat(before))
     added = extend(Path(stores.config.data.root).resolve(), folder, matches)
-    print(f"{folder}: data.root and {added} of {len(matches)} finished matches of the log, which it had not got")
+    lost = f"; {unknown} more have no state that can be read" if unknown else ""
+    print(f"{folder}: data.root and {added} of {len(matches)} finished matches of the log, which it had not got{lost}")
     return 0
 
 

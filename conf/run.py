@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -18,8 +18,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from conf.schema import Config, register
-
-_Schema = TypeVar("_Schema")
 
 FOLDER = Path(__file__).resolve().parent
 EXIT_SETUP = 2
@@ -45,7 +43,7 @@ def load(overrides: Sequence[str], config_name: str = "config") -> Config:
     os.environ[_FULL_ERRORS] = "1"
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(FOLDER)):
-            return checked(compose(config_name, overrides=list(overrides)), Config)
+            return _checked(compose(config_name, overrides=list(overrides)))
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
         raise WrongOptions(sentence(error)) from error
     finally:
@@ -62,11 +60,10 @@ def setting(key: str, value: object) -> str:
     return f"{key}='{text}'"
 
 
-def checked(composed: DictConfig, schema: type[_Schema]) -> _Schema:
-    """Return a composed configuration as its schema; raises ValueError and what OmegaConf raises."""
+def _checked(composed: DictConfig) -> Config:
     for unknown in _unknown_keys(composed):  # `+key=1` forces a key in; nobody would read it
-        raise ValueError(_no_such_key(unknown, schema))
-    return cast(_Schema, OmegaConf.to_object(composed))
+        raise ValueError(_no_such_key(unknown, Config))
+    return cast(Config, OmegaConf.to_object(composed))
 
 
 def _restore(before: str | None) -> None:
@@ -87,7 +84,7 @@ class _Task:
 
     def __call__(self, composed: DictConfig) -> None:
         try:
-            config = checked(composed, Config)
+            config = _checked(composed)
         except (OmegaConfBaseException, ValueError, TypeError) as error:
             self.wrong = sentence(error)
             return

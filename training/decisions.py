@@ -65,7 +65,8 @@ def remove_old(folder: Path, kept: int = _KEPT) -> list[str]:
     served = {each.candidate for each in decisions if each.is_served} | {each.champion for each in decisions}
     found = [path for path in folder.glob(f"{CANDIDATE}*") if path.is_dir() and path.name not in served]
     old = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[kept:]
-    for path in old:
+    fits = sorted(folder.glob(f".{CANDIDATE}*"), key=lambda path: path.stat().st_mtime)  # that were ended in the middle
+    for path in (*old, *fits[:-1]):  # the newest may go on
         shutil.rmtree(path)
     return sorted(path.name for path in old)
 

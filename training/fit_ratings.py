@@ -12,13 +12,16 @@ _AVERAGE_DAYS = 3 * 365
 
 
 def fit_ratings(results: list[Result], until: date) -> tuple[dict[str, FloatArray], Vocabulary]:
-    """Run the rating filter; return its arrays and names. Teams that have not played for two years are left out."""
+    """Run the rating filter; return its arrays and names.
+
+    Teams without a match in their league's last two years are left out.
+    """
     need_rows(len(results), f"results has no match before {until}")
     rating_filter = RatingFilter()
     for _ in rating_filter.run(results):
         pass
     today = results[-1].day + 1  # not `until`, which may be far ahead
-    levels, teams = rating_filter.levels(), rating_filter.rated(since_day=today - 2 * 365)
+    levels, teams = rating_filter.levels(), rating_filter.rated(days=2 * 365)
     recent = [result for result in results if result.day >= today - _AVERAGE_DAYS] or results
     average = [sum(r.home_goals for r in recent) / len(recent), sum(r.away_goals for r in recent) / len(recent)]
     arrays = {

@@ -1,4 +1,4 @@
-"""Typed options of the commands that fit and evaluate, composed by Hydra; a mistyped one is one sentence."""
+"""Typed options of the commands that fit and evaluate, by Hydra's rules; a mistyped one is one sentence."""
 
 import subprocess
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from hydra import compose, initialize
-from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from actors.domain.errors import SetupError
-from conf.run import checked, sentence
+from conf.run import sentence
 
 INPUTS = ("full", "no_odds", "past_odds", "pre_odds", "close_odds")
 _Config = TypeVar("_Config")
@@ -81,12 +81,22 @@ def parse(schema: type[_Config], arguments: list[str], about: str | None = None)
     bare = [argument for argument in arguments if "=" not in argument]
     if bare:
         raise SetupError(f"expected key=value, received {bare[0]!r}; keys are {', '.join(_keys(schema))}")
-    ConfigStore.instance().store(name=schema.__name__, node=schema)
     try:
-        with initialize(version_base="1.3", config_path=None):
-            return checked(compose(schema.__name__, overrides=arguments), schema)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        config = OmegaConf.to_object(_laid_over(schema, arguments))
+    except (HydraException, OmegaConfBaseException) as error:
         raise SetupError(f"{sentence(error, schema)}; keys are {', '.join(_keys(schema))}") from error
+    assert isinstance(config, schema)
+    return config
+
+
+def _laid_over(schema: type[object], arguments: list[str]) -> DictConfig:
+    """Lay overrides over a schema alone: composed, `model=DIR` would be taken for an option of the group in conf/."""
+    config: DictConfig = OmegaConf.structured(schema)
+    for override in OverridesParser.create().parse_overrides(arguments):
+        if override.type is not OverrideType.CHANGE or override.is_sweep_override():
+            raise HydraException(f"{override.input_line}: expected key=value, a list in brackets")
+        OmegaConf.update(config, override.key_or_group, override.value())
+    return config
 
 
 def _keys(schema: type[object]) -> list[str]:

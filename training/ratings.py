@@ -17,6 +17,7 @@ _CARRY = 0.95  # over the summer
 _CARRY_OTHER_LEAGUE = 0.25
 _SUMMER = 0.01  # variance
 _FIRST = 0.03  # variance of an unknown team, and what changing league adds
+_FEWEST = 0.5  # of a league's teams of last season must be seen to tell its mean
 _NEWCOMER = 0.15  # promoted and new teams start that much below the league's mean, relegated ones above
 _MU_START, _HOME_START = 0.25, 0.25
 _MU_VARIANCE, _HOME_VARIANCE = 0.02, 0.01
@@ -58,6 +59,7 @@ class _League:
     home: float = _HOME_START
     mu_variance: float = _MU_VARIANCE
     home_variance: float = _HOME_VARIANCE
+    teams: int = 0  # of its last season
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +112,23 @@ class RatingFilter:
             for code, league in sorted(self.leagues.items())
         ]
 
-    def rated(self, since_day: int) -> list[Rated]:
-        """Return the teams that played since `since_day`, by country and name."""
+    def rated(self, days: int) -> list[Rated]:
+        """Return the teams that played within so many days of their league's newest match, by country and name."""
+        newest: dict[str, int] = {}  # a league may be followed on where the results of others end
+        for team in self.teams.values():
+            newest[team.league] = max(newest.get(team.league, team.day), team.day)
         return [
             Rated(country=country, team=name, league=team.league, attack=team.attack, defence=team.defence)
             for (country, name), team in sorted(self.teams.items())
-            if team.day >= since_day
+            if team.day >= newest[team.league] - days
         ]
 
     def _start_season(self, first: Result, entrants: Iterable[str]) -> None:
-        self.leagues.setdefault(first.league, _League(country=first.country, day=first.day))
+        league = self.leagues.setdefault(first.league, _League(country=first.country, day=first.day))
         teams = [self._enter(first, name) for name in entrants]
+        if len(teams) < _FEWEST * league.teams:  # a log that follows a few of its matches: they are not its mean
+            return
+        league.teams = len(teams)
         attack = sum(team.attack for team in teams) / len(teams)
         defence = sum(team.defence for team in teams) / len(teams)
         for team in teams:  # a league's mean is mu, so that the teams' is nought

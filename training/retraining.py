@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from actors.domain.errors import ForecastingError, SetupError
 from conf.retrain import RetrainConfig
 from conf.schema import Config
-from training.decisions import CANDIDATE, FOLDER, Decision, Outcome, remove_old, write_decision
+from training.decisions import CANDIDATE, FOLDER, Decision, Outcome, last_decision, remove_old, write_decision
 from training.gate import HeldOut, Tolerance, judge
 from training.held_out import find_window, held_out
 from training.live_data import data_hashes
@@ -35,9 +35,10 @@ def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Repor
     Whatever goes wrong is the candidate's end, not the champion's: the decision says what it was.
     """
     folder = Path(config.store.folder).resolve() / FOLDER
-    decision = Decision(began_at=_now(), as_of=as_of)
+    decision, last = Decision(began_at=_now(), as_of=as_of), last_decision(folder)
+    goes_on = last is not None and last.outcome == "under way" and last.as_of == as_of
     try:
-        for step in _steps(config, decision, served, fit, report):
+        for step in _steps(config, decision, served, fit, report, goes_on):
             decision = step
             write_decision(folder, decision)
     except Exception as error:
@@ -51,13 +52,16 @@ def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Repor
     return decision
 
 
-def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report: Report) -> Iterator[Decision]:
-    """Yield the decision whenever there is more of it."""
+def _steps(
+    config: Config, decision: Decision, served: Served, fit: Fit, report: Report, goes_on: bool
+) -> Iterator[Decision]:
+    """Yield the decision whenever there is more of it; `goes_on`: history is what it was when a kill ended the last."""
     yield decision
     options = config.retrain
-    root, added = _history(config, decision.as_of, served)
+    root, added = _history(config, decision.as_of, served, goes_on)
     report(added)
     decision = replace(decision, history=added)
+    yield decision
     with TemporaryDirectory(prefix="touchline-champion-") as made:
         champion = _champion(options, served, Path(made) / "champion")
         window = find_window(root, options.suites, _trained_until(champion), decision.as_of, options.holdout_matches)
@@ -83,12 +87,21 @@ def _steps(config: Config, decision: Decision, served: Served, fit: Fit, report:
         yield replace(decision, is_served=is_served, swap=said)
 
 
-def _history(config: Config, as_of: date, served: Served) -> tuple[Path, str]:
-    """Lay out history as it is now; return its folder, which a fit that was killed finds again, and what was added."""
+def _history(config: Config, as_of: date, served: Served, goes_on: bool) -> tuple[Path, str]:
+    """Lay out history as it is now; return its folder and what was added.
+
+    A fit that was killed finds the folder again as it was, whatever has finished since: else it would begin anew.
+    """
     folder = Path(config.store.folder).resolve() / FOLDER / _HISTORY
-    if folder.exists():
-        shutil.rmtree(folder)
-    return folder, served.history(folder, as_of)
+    if goes_on and folder.is_dir():
+        return folder, f"{folder}: as it was"
+    draft = folder.with_name(f".{_HISTORY}")  # renamed once it is whole
+    for old in (folder, draft):
+        if old.exists():
+            shutil.rmtree(old)
+    added = served.history(draft, as_of).replace(str(draft), str(folder))
+    draft.rename(folder)
+    return folder, added
 
 
 def _champion(options: RetrainConfig, served: Served, folder: Path) -> Path:
@@ -117,9 +130,15 @@ def _judged(decision: Decision, phases: Sequence[HeldOut], options: RetrainConfi
     )
     verdict = judge(phases, tolerance, options.seed)
     lacking = sorted({*options.suites} - {phase.suite for phase in phases})
-    not_compared = (f"not compared, for the champion does not forecast it: {suite}" for suite in lacking)
+    not_compared = (f"not compared, for {_why_not(decision, suite)}: {suite}" for suite in lacking)
     outcome: Outcome = "accepted" if verdict.is_accepted else "rejected"
     return replace(decision, outcome=outcome, reasons=(*verdict.reasons, *not_compared), verdict=verdict)
+
+
+def _why_not(decision: Decision, suite: str) -> str:
+    if decision.window is not None and suite not in decision.window.matches:
+        return f"there is no match since {decision.champion_trained_until}"
+    return "the champion does not forecast it"
 
 
 def _manifest(folder: Path) -> Manifest:

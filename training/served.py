@@ -10,6 +10,7 @@ from typing import Protocol
 from actors.domain.errors import SetupError
 
 _WITHIN_S = 300.0  # a swap waits for the registry itself, for 90 s; at the lowest priority its start may take as long
+_HISTORY_WITHIN_S = 1800.0  # it reads the last state of every finished match
 
 
 class Served(Protocol):
@@ -49,7 +50,8 @@ class CommandLine:
             raise SetupError(f"the live model cannot be had: {said}")
 
     def history(self, folder: Path, before: date) -> str:
-        code, said = self._run("cluster.finished", str(folder), "--before", before.isoformat())
+        words = ("cluster.finished", str(folder), "--before", before.isoformat())
+        code, said = self._run(*words, within_s=_HISTORY_WITHIN_S)
         if code:
             raise SetupError(f"history as of {before} cannot be had: {said}")
         return said
@@ -58,10 +60,10 @@ class CommandLine:
         code, said = self._run("cluster.models", "swap", str(folder))
         return code == 0, said
 
-    def _run(self, module: str, *words: str) -> tuple[int, str]:
+    def _run(self, module: str, *words: str, within_s: float = _WITHIN_S) -> tuple[int, str]:
         command = [sys.executable, "-m", module, *words, *self._overrides]
         try:
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S)
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=within_s)
         except subprocess.TimeoutExpired:
-            return 2, f"no answer within {_WITHIN_S:g} s"
+            return 2, f"no answer within {within_s:g} s"
         return ended.returncode, " ".join((ended.stdout or ended.stderr).split())

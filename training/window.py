@@ -33,11 +33,14 @@ class Window(Struct, frozen=True, kw_only=True):
 def window_of(days: Mapping[str, Days], trained_until: date, as_of: date, wanted: int) -> Window:
     """Return the shortest window in which every suite has the wanted matches, or all there are.
 
+    A suite without any match since is left out where another has some: it would hold up the others for ever.
+
     Args:
         days: Of each suite's matches in [trained_until, as_of), in any order.
         trained_until: Of the champion, exclusive.
         wanted: Matches of each suite.
     """
+    days = {suite: each for suite, each in days.items() if len(each)} or days
     starts = [np.sort(each)[-wanted].item() if len(each) >= wanted else trained_until for each in days.values()]
     since: date = min([as_of, *starts])
     matches = {suite: int((each >= np.datetime64(since)).sum()) for suite, each in days.items()}

@@ -1,6 +1,7 @@
 """Fitting and scoring: repeatable, going on where it was ended, blind to the future, plain about missing data."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from actors.domain.distribution import ForecastInputs
 from actors.domain.drift import INPUTS, REFERENCE, Reference, drift
 from actors.domain.errors import ModelRejected, SetupError
+from conf.run import load
 from training import evaluate, fit
 from training.checkpoint import load_progress, save_progress
 from training.live_data import data_hashes, load_live
@@ -20,6 +22,7 @@ from training.live_score import MINUTES, SPLITS, baseline, forecast, inputs_at, 
 from training.metrics import paired_bootstrap
 from training.model_file import PREMATCH_FOLDER, VOCABULARY, WEIGHTS, read_model
 from training.network import load_model
+from training.options import EvaluateConfig, parse
 from training.prematch.store import read_prematch
 from training.ratings import RatingFilter, Result
 from training.stages import STAGES, Progress, Work, run_stages
@@ -244,7 +247,7 @@ def test_a_model_is_never_put_in_the_place_of_another(tmp_path: Path, capsys: py
         (["until=yesterday", "out=x"], "until must be a date"),
         (["seed=many"], "seed"),
         (["--wide"], "expected key=value"),
-        (["+wide=1", "out=x"], "wide: there is no such key"),
+        (["+wide=1", "out=x"], "+wide=1: expected key=value"),
         (["out=a(b"], "out=a(b: expected key=value"),
         (["until=2017-12-01"], "out"),
     ],
@@ -256,6 +259,12 @@ def test_a_mistyped_option_is_one_sentence(
     said = capsys.readouterr().err.strip()
     assert named in said
     assert "\n" not in said
+
+
+def test_options_are_those_of_the_command_whatever_else_was_composed_before() -> None:
+    load([])  # makes the groups of conf/ known, of which `model` is one
+    asked = parse(EvaluateConfig, ["model=here", "suite=prematch", "since=2018-01-01", "until=2018-02-01"])
+    assert (asked.model, asked.inputs, asked.data.root) == ("here", "full", "../shared/data")
 
 
 def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,10 +305,22 @@ def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
     played += [result(day, "Weak", "Strong", (0, 3)) for day in range(71, 141, 7)]
     rates = [(home, away) for _, home, away in rating_filter.run(played)]
     assert rates[0][0] < rates[9][0]  # Strong at home, before its first match and its tenth
-    strong, weak = rating_filter.rated(since_day=0)
+    strong, weak = rating_filter.rated(days=1000)
     assert strong.attack > weak.attack
     assert strong.defence > weak.defence
-    assert rating_filter.rated(since_day=1000) == []
+
+
+def test_a_few_matches_of_a_later_season_neither_move_a_leagues_mean_nor_lose_the_other_teams() -> None:
+    pairs = [(strong, weak) for strong in "AB" for weak in "CDEF"] * 4
+    season = [result(day, strong, weak, (4, 0)) for day, (strong, weak) in enumerate(pairs)]
+    one = replace(result(400, "A", "B", (1, 1)), season=2018)
+    before, after = RatingFilter(), RatingFilter()
+    for rating_filter, results in ((before, season), (after, [*season, one])):
+        assert list(rating_filter.run(results))
+    was, now = ({team.team: team for team in each.rated(days=730)} for each in (before, after))
+    assert now.keys() == was.keys() == {*"ABCDEF"}
+    assert now["A"].attack == pytest.approx(was["A"].attack, abs=0.1)
+    assert was["A"].attack > 0.2  # which it would not be as one of two of a mean of nought
 
 
 def test_what_a_day_is_told_is_what_was_known_before_it() -> None:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from conf.schema import Config
 from tests.unit.test_fit import fitted, write_data
 from training import retrain as command
 from training.decisions import FOLDER, last_decision
-from training.model_file import PREMATCH_FOLDER
+from training.model_file import PREMATCH_FOLDER, VOCABULARY
 from training.options import FitConfig
 from training.prematch.extended import extend
 from training.prematch.live import Match
@@ -23,6 +23,7 @@ from training.prematch.table import load_table
 from training.retraining import Fit, retrain
 from training.window import Window, window_of
 
+AFTER = datetime(2017, 12, 1, 15, tzinfo=UTC)
 AS_OF = date(2017, 11, 9)  # of 70 matches, one a day from 1 September on
 
 
@@ -63,11 +64,13 @@ def no_fit(config: FitConfig, report: Callable[[str], None]) -> Path:
     raise SetupError("understat has no priced match: nothing to fit on")
 
 
-def run(tmp_path: Path, root: Path, system: NoSystem, *overrides: str, fit: Fit = fit_in_process) -> list[str]:
+def run(
+    tmp_path: Path, root: Path, system: NoSystem, *overrides: str, fit: Fit = fit_in_process, as_of: date = AS_OF
+) -> list[str]:
     """Retrain; return what was reported."""
     said = list[str]()
     system.root = root
-    retrain(configured(tmp_path, root, *overrides), AS_OF, system, fit, said.append)
+    retrain(configured(tmp_path, root, *overrides), as_of, system, fit, said.append)
     return said
 
 
@@ -148,6 +151,47 @@ def test_results_of_the_log_that_the_file_has_not_got_are_fitted_on_and_judged_b
     assert {phase.matches for phase in decision.verdict.phases if phase.suite == "prematch"} >= {21}
     (fitted_on,) = roots
     assert load_table(Path(fitted_on)).keys().count("E0|2017-11-08|Team A|Newcomers") == 1
+
+
+def test_where_the_files_end_a_retraining_learns_from_the_log_alone(tmp_path: Path, root: Path) -> None:
+    knows_all = fitted(root, tmp_path / "knows-all", until="2017-11-10")
+    finished = [
+        Match(
+            league="E0",
+            kick_off=AFTER + timedelta(days=n),
+            home="Newcomers",
+            away=f"Team {'ABCDEFGH'[n % 8]}",
+            goals=(n % 3, 1),
+        )
+        for n in range(30)
+    ]
+    run(tmp_path, root, NoSystem(knows_all, True, *finished), as_of=date(2018, 1, 1))
+    decision = last_decision(tmp_path / FOLDER)
+    assert decision is not None and decision.window is not None, decision
+    assert decision.window == Window(since=date(2017, 12, 11), until=date(2018, 1, 1), matches={"prematch": 20})
+    assert "not compared, for there is no match since 2017-11-10: live_understat" in decision.reasons
+    rated = (tmp_path / FOLDER / str(decision.candidate) / VOCABULARY).read_text()
+    assert "Newcomers" in rated
+    assert "Newcomers" not in (knows_all / VOCABULARY).read_text()
+
+
+def test_a_fit_that_was_killed_goes_on_in_the_history_it_had(tmp_path: Path, root: Path, champion: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(config: FitConfig, report: Callable[[str], None]) -> Path:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, root, NoSystem(champion), fit=killed)
+    new = Match(league="E0", kick_off=AFTER, home="Team A", away="Newcomers", goals=(2, 1))
+    run(tmp_path, root, NoSystem(champion, True, new), as_of=AS_OF)
+    decision = last_decision(tmp_path / FOLDER)
+    assert decision is not None and decision.window is not None
+    assert decision.history == f"{tmp_path / FOLDER / 'history'}: as it was"
+    run(tmp_path, root, NoSystem(champion, True, new), fit=no_fit)  # the last one ended: history is what is known now
+    decision = last_decision(tmp_path / FOLDER)
+    assert decision is not None and decision.history == "added 1"
 
 
 def test_a_fit_that_fails_leaves_the_champion_and_says_why(tmp_path: Path, root: Path, champion: Path) -> None:

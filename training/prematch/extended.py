@@ -16,7 +16,7 @@ def extend(root: Path, out: Path, matches: Sequence[Match]) -> int:
     """Make the folder `out` as `root` is, with the results of these matches added; return how many were new.
 
     What is not known of an added match is null, as in the file; those of leagues that it has not got are left out.
-    All else is a link to what lies in `root`.
+    What else lies in `root` is a link, but for other files beside the results.
 
     Raises:
         SetupError: The data cannot be read, or `out` cannot be made.
@@ -25,9 +25,9 @@ def extend(root: Path, out: Path, matches: Sequence[Match]) -> int:
     added = _added(root, matches) if matches else None
     try:
         (out / RESULTS).parent.mkdir(parents=True)
-        for folder in sorted(root.iterdir()):
-            if folder.name != (out / RESULTS).parent.name:
-                (out / folder.name).symlink_to(folder.resolve())
+        for path in sorted(root.iterdir()):
+            if path.name != (out / RESULTS).parent.name:
+                (out / path.name).symlink_to(path.resolve())
         if added is None:
             (out / RESULTS).symlink_to((root / RESULTS).resolve())
         else:

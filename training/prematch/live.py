@@ -116,12 +116,13 @@ def with_matches(table: ResultTable, matches: Sequence[Match]) -> tuple[ResultTa
 
 def missing_from(table: ResultTable, matches: Sequence[Match]) -> list[Match]:
     """Return the matches that the table has not got, each once, in their order."""
-    added: list[Match] = []
-    rows = table.nearest([match.key for match in matches], [match.day for match in matches])
-    for match, row in zip(matches, rows.tolist(), strict=True):
-        if row < 0 and not any((match.key, match.day) == (other.key, other.day) for other in added):
-            added.append(match)
-    return added
+    days = [match.day for match in matches]
+    rows = table.nearest([match.key for match in matches], days).tolist()
+    added: dict[tuple[object, int], Match] = {}
+    for match, day, row in zip(matches, days, rows, strict=True):
+        if row < 0:
+            added.setdefault((match.key, day), match)
+    return list(added.values())
 
 
 def season_of(calendar: Sequence[tuple[int, int]], day: int) -> int:
