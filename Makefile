@@ -13,7 +13,8 @@ COMPILED := $(VENV)/compiled-$(shell cat training/*.py training/prematch/*.py ac
 PYTHON := $(shell for p in python3.11 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $$p && break; done)
 PYTEST := $(PY) -m pytest -p no:cacheprovider --durations=10
 CODE := actors serve_app training conf cluster bench tests
-SOME := $(wildcard tests/unit/test_[a-d]*.py)  # of the unit tests, so that both lanes of `make test` take as long
+SOME := $(wildcard tests/unit/test_[a-d]*.py)  # of the unit tests, for the lane of `make test` that is done first
+LAST = { ! mkdir $$at/last 2>/dev/null || $(PYTEST) $(SOME); }
 LINT = $(VENV)/bin/ruff check $(CODE) && $(VENV)/bin/ruff format --check $(CODE) && $(VENV)/bin/mypy && $(PY) -m pytest tests/unit/test_architecture.py
 IS_COMPILED = test $(COMPILED) -nt $(STAMP)
 COMPILE = $(IS_COMPILED) || { echo "Setting up: compiling our loops (about a minute)"; \
@@ -52,13 +53,13 @@ ifdef ARGS
 	@$(COMPILE)
 	$(PY) -m pytest $(ARGS)
 else
-	@log=$$(mktemp); \
+	@at=$$(mktemp -d); \
 	  (status=0; { $(COMPILE); } || exit; $(PYTEST) $(filter-out $(SOME),$(wildcard tests/unit/test_*.py)) || status=$$?; \
-	    $(PYTEST) tests/contract || status=$$?; exit $$status) >$$log 2>&1 & lane=$$!; \
+	    $(PYTEST) tests/contract || status=$$?; $(LAST) || status=$$?; exit $$status) >$$at/log 2>&1 & lane=$$!; \
 	  status=0; { $(LINT); } || status=$$?; $(PYTEST) tests/simulation || status=$$?; \
 	  until $(IS_COMPILED) || ! kill -0 $$lane 2>/dev/null; do sleep 1; done; \
-	  $(PYTEST) tests/cluster || status=$$?; $(PYTEST) $(SOME) || status=$$?; \
-	  wait $$lane || status=$$?; cat $$log; rm $$log; exit $$status
+	  $(PYTEST) tests/cluster || status=$$?; $(LAST) || status=$$?; \
+	  wait $$lane || status=$$?; cat $$at/log; rm -r $$at; exit $$status
 endif
 
 soak: setup

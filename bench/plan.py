@@ -104,6 +104,7 @@ def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 0).bit_length()
 
 
+_OF_REQUEST = "cpu_us_per_request"
 _STORES = ("kafka", "cassandra", "redis", "HistoryWriter", "FixtureSupervisor")
 
 
@@ -114,6 +115,7 @@ def costs_of(lines: Sequence[Mapping[str, Any]]) -> Costs:
         LookupError: A line that is needed is not there; it says which.
     """
     growth = _largest(lines, "growth", "matches")
+    asked = _largest([line for line in lines if figure(line, _OF_REQUEST) is not None], "growth", "matches")
     push = _largest([line for line in lines if "bytes_per_stream" in line], "push", "streams")
     count, kinds = growth["config"]["matches"], growth["kinds"]
     stores = sum(kinds[name]["cpu"] for name in _STORES if name in kinds)
@@ -125,7 +127,7 @@ def costs_of(lines: Sequence[Mapping[str, Any]]) -> Costs:
         stores_cores_per_match=round(stores / count, 4),
         message_us=_number(push, "server_cpu_us_per_message"),
         stream_bytes=_number(push, "bytes_per_stream"),
-        forecast_us=_number(growth, "cpu_us_per_request"),
+        forecast_us=_number(asked, _OF_REQUEST),  # no such figure where both cores were full before a request came
         forecaster_mb=round(forecaster["mb"] / forecaster["n"], 1),
         base_mb=_number(growth, "total.mb") - of_matches_mb - forecaster["mb"],
     )

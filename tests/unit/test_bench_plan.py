@@ -73,6 +73,11 @@ def test_costs_are_those_of_the_newest_line_of_the_largest_size() -> None:
     assert costs.base_mb == 5000 - 16 * 60 - 500
 
 
+def test_a_request_costs_what_it_did_where_there_was_room_for_it() -> None:
+    costs = costs_of([growth(4, cpu_us_per_request=70.0), growth(16, cpu_us_per_request=None), PUSH])
+    assert (costs.forecast_us, costs.base_mb) == (70.0, 5000 - 16 * 60 - 500)
+
+
 def test_what_was_not_measured_is_said() -> None:
     with pytest.raises(LookupError, match="python -m bench push"):
         costs_of([growth(16)])
