@@ -18,7 +18,7 @@ from actors.domain.errors import SetupError
 from bench.harness import note_load, skip
 
 BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where all run
-    "autoscale": {"low_s": 10.0, "high_s": 30.0, "fallen_s": 80.0},
+    "autoscale": {"low_s": 5.0, "high_s": 20.0, "fallen_s": 75.0},
     "batch": {"round_s": 1.0},
     "event_to_push": {"speeds": (10,), "measure_s": 20.0},
     "growth": {"matches": (4,), "replicas": (1,)},
@@ -26,12 +26,12 @@ BENCHES: Mapping[str, Mapping[str, Any]] = {  # and what it is called with where
     "matches": {"counts": (1,), "measure_s": 10.0},
     "overload": {"seconds": 5.0},
     "pieces": {},
-    "push": {"sizes": (10_000,), "rounds": 1},
+    "push": {"sizes": (10_000,), "websockets": 0, "rounds": 1},
     "reads": {"seconds": 2.0},
     "recover": {"kills": 3},
     "stores": {},
     "swaps": {"swaps": 10},
-    "what_if_peers": {"seconds": 2.0},
+    "what_if_peers": {"seconds": 1.0},
     "what_ifs": {"seconds": 2.0},
 }
 
