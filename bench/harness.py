@@ -18,15 +18,8 @@ import psutil
 
 T = TypeVar("T")
 Line = dict[str, Any]
-_SUMMED = (
-    "errors",
-    "wrong",
-    "not_recorded",
-    "gaps",
-    "twice",
-    "resyncs",
-    "cpu_s",
-)  # a median would hide what went wrong
+# Over rounds: a median would hide what went wrong in one of them.
+_SUMMED = ("errors", "wrong", "not_recorded", "gaps", "twice", "resyncs", "cpu_s")
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float]:

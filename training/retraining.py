@@ -34,7 +34,7 @@ def retrain(config: Config, as_of: date, served: Served, fit: Fit, report: Repor
 
     Whatever goes wrong is the candidate's end, not the champion's: the decision says what it was.
     """
-    folder = Path(config.store.folder).resolve() / FOLDER
+    folder = _folder(config)
     decision, last = Decision(began_at=_now(), as_of=as_of), last_decision(folder)
     goes_on = last is not None and last.outcome == "under way" and last.as_of == as_of
     try:
@@ -87,12 +87,16 @@ def _steps(
         yield replace(decision, is_served=is_served, swap=said)
 
 
+def _folder(config: Config) -> Path:
+    return Path(config.store.folder).resolve() / FOLDER
+
+
 def _history(config: Config, as_of: date, served: Served, goes_on: bool) -> tuple[Path, str]:
     """Lay out history as it is now; return its folder and what was added.
 
     A fit that was killed finds the folder again as it was, whatever has finished since: else it would begin anew.
     """
-    folder = Path(config.store.folder).resolve() / FOLDER / _HISTORY
+    folder = _folder(config) / _HISTORY
     if goes_on and folder.is_dir():
         return folder, f"{folder}: as it was"
     draft = folder.with_name(f".{_HISTORY}")  # renamed once it is whole
@@ -118,7 +122,7 @@ def _candidate(config: Config, root: Path, until: date, fit: Fit, report: Report
     """
     seed = config.retrain.seed
     made_of = msgspec.json.encode([data_hashes(root), until, seed, code_commit()])
-    out = Path(config.store.folder).resolve() / FOLDER / f"{CANDIDATE}{until}-{sha256(made_of)[:8]}"
+    out = _folder(config) / f"{CANDIDATE}{until}-{sha256(made_of)[:8]}"
     if (out / MANIFEST).is_file():
         return out
     return fit(FitConfig(data=DataConfig(root=str(root)), out=str(out), until=until.isoformat(), seed=seed), report)

@@ -34,7 +34,8 @@ from actors.domain.events import (
     encode_record,
 )
 from actors.domain.fixtures import Believed, Fixture, Team
-from actors.domain.match import MatchState, new_match
+from actors.domain.match import STATE_SCHEMA, MatchState, encode_state, new_match, state_hash
+from actors.domain.ports import MatchSnapshot
 from actors.domain.prior import Prior
 from actors.machines.match import Effect, Entry, step
 
@@ -186,6 +187,18 @@ def whole_match(*happenings: tuple[Event, Clock]) -> list[FeedRecord]:
         (FullTime(), minute(48, 2)),
     ]
     return numbered(*sorted([*whistles, *happenings], key=lambda each: each[1]))
+
+
+def saved(state: MatchState) -> MatchSnapshot:
+    """Return a state as its owner would save it."""
+    return MatchSnapshot(
+        match_id=state.match_id,
+        epoch=1,
+        offset=state.offset,
+        state=encode_state(state),
+        state_hash=state_hash(state),
+        code_version=STATE_SCHEMA,
+    )
 
 
 def played(records: Iterable[FeedRecord], state: MatchState | None = None) -> MatchState:

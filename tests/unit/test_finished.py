@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from actors.domain.fixtures import Fixture, encode_fixture
-from actors.domain.match import STATE_SCHEMA, encode_state, new_match, state_hash
-from actors.domain.ports import FIXTURES, MatchSnapshot, NewRecord
+from actors.domain.match import new_match
+from actors.domain.ports import FIXTURES, NewRecord
 from cluster.finished import main
 from cluster.stores import Stores
 from conf.run import load, setting
-from tests.unit.builders import goal, minute, played, red, totals, whole_match
+from tests.unit.builders import goal, minute, played, red, saved, totals, whole_match
 from tests.unit.prematch_data import write_results
 from tests.unit.test_priors import a_match
 from training.live_data import RESULTS
@@ -89,16 +89,7 @@ def keep(stores: Stores, *fixtures: Fixture) -> None:
         own = [replace(each, match_id=fixture.match_id) for each in (totals(1, 2.5), *records)]
         state = played(own, new_match(fixture))
         log.append(FIXTURES, 0, [NewRecord(key=fixture.match_id, value=encode_fixture(fixture))])
-        snapshots.save(
-            MatchSnapshot(
-                match_id=fixture.match_id,
-                epoch=1,
-                offset=state.offset,
-                state=encode_state(state),
-                state_hash=state_hash(state),
-                code_version=STATE_SCHEMA,
-            )
-        )
+        snapshots.save(saved(state))
     log.close()
     snapshots.close()
 

@@ -308,6 +308,8 @@ def test_the_rating_filter_learns_who_scores(tmp_path: Path) -> None:
     strong, weak = rating_filter.rated(days=1000)
     assert strong.attack > weak.attack
     assert strong.defence > weak.defence
+    assert list(rating_filter.run([replace(result(1000, "New", "Newer", (1, 1)), season=2019)]))
+    assert [team.team for team in rating_filter.rated(days=730)] == ["New", "Newer"]
 
 
 def test_a_few_matches_of_a_later_season_neither_move_a_leagues_mean_nor_lose_the_other_teams() -> None:

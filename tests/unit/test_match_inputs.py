@@ -11,10 +11,9 @@ from actors.domain.errors import StoreUnavailable
 from actors.domain.events import FeedRecord, encode_record
 from actors.domain.features import FEATURE_NAMES, Extracted, PreMatch, extract
 from actors.domain.fixtures import Fixture, Lease
-from actors.domain.match import STATE_SCHEMA, encode_state, state_hash
 from actors.domain.ports import FEED, MatchSnapshot, NewRecord, SnapshotStore
 from cluster.match_inputs import LoggedInputs
-from tests.unit.builders import a_fixture, a_pass, a_record, goal, kicked_off, minute, played, told_before
+from tests.unit.builders import a_fixture, a_pass, a_record, goal, kicked_off, minute, played, saved, told_before
 
 RECORDS = [
     *kicked_off(),
@@ -40,15 +39,7 @@ class OneSnapshot(NoSnapshots):
     """A store that holds a snapshot up to an offset."""
 
     def __init__(self, offset: int) -> None:
-        state = played(RECORDS[: offset + 1])
-        self.snapshot = MatchSnapshot(
-            match_id=state.match_id,
-            epoch=1,
-            offset=offset,
-            state=encode_state(state),
-            state_hash=state_hash(state),
-            code_version=STATE_SCHEMA,
-        )
+        self.snapshot = saved(played(RECORDS[: offset + 1]))
 
     def load(self, match_id: str) -> MatchSnapshot | None:
         return self.snapshot

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from actors.domain.errors import SetupError
 from actors.domain.events import FeedRecord, Prematch, decode_record
 from actors.domain.fixtures import Fixture, Lease, Team, encode_fixture
-from actors.domain.match import STATE_SCHEMA, MatchState, encode_state, new_match, state_hash
+from actors.domain.match import MatchState, new_match
 from actors.domain.models import Committed, encode_model_record
-from actors.domain.ports import FEED, FIXTURES, MODELS, MatchSnapshot, ModelRow, NewRecord
+from actors.domain.ports import FEED, FIXTURES, MODELS, ModelRow, NewRecord
 from cluster.finished import match_of, result_of
 from cluster.held_models import pack
 from cluster.priors import Priors, is_news
-from tests.unit.builders import a_fixture, a_prior, goal, minute, play, played, red, totals, whole_match
+from tests.unit.builders import a_fixture, a_prior, goal, minute, play, played, red, saved, totals, whole_match
 from tests.unit.fakes import MemoryLog, MemorySnapshots
 from tests.unit.prematch_data import write_results
 from tests.unit.test_fit import SHIPPED
@@ -74,16 +74,7 @@ class World:
         self.log.append(MODELS, 0, [NewRecord(key="models", value=encode_model_record(commit))])
 
     def keep(self, state: MatchState) -> None:
-        self.snapshots.save(
-            MatchSnapshot(
-                match_id=state.match_id,
-                epoch=1,
-                offset=state.offset,
-                state=encode_state(state),
-                state_hash=state_hash(state),
-                code_version=STATE_SCHEMA,
-            )
-        )
+        self.snapshots.save(saved(state))
 
     def told(self, match_id: str) -> list[FeedRecord]:
         records = [record for part in self.log.topics.get(FEED, {}).values() for record in part]

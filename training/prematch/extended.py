@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.domain.errors import SetupError
-from training.live_data import RESULTS, parquet_path, unreadable
+from training.live_data import RESULTS, parquet_path, read_columns
 from training.prematch.live import Match, missing_from, rows_of
 from training.prematch.table import PAIRS, PRICES, ResultTable, load_table
 
@@ -44,11 +44,7 @@ def _added(root: Path, matches: Sequence[Match]) -> ResultTable | None:
 
 
 def _with(root: Path, added: ResultTable) -> pa.Table:
-    path = parquet_path(root, RESULTS)
-    try:
-        before = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
+    before = read_columns(root, RESULTS, pq.read_schema(parquet_path(root, RESULTS)).names)
     columns = _columns(added)
     arrays = [
         columns[field.name].cast(field.type) if field.name in columns else pa.nulls(len(added), field.type)
